@@ -1,0 +1,1 @@
+"""The school, offline: datasets, collection, training, evaluation, reports, the ``vla`` command."""
