@@ -1,0 +1,103 @@
+"""Laws of the intervals, and values that textbooks print."""
+
+import math
+
+import numpy as np
+import pytest
+
+from vla_distill.errors import DistillError
+from vla_distill.evaluation.statistics import (
+    paired_bootstrap,
+    paired_difference,
+    percentiles,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Newcombe 1998 (two-sided intervals for a single proportion), table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_known_values(successes: int, trials: int, low: float, high: float) -> None:
+    interval = wilson(successes, trials)
+    assert interval.value == pytest.approx(successes / trials)
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
+
+
+@pytest.mark.parametrize("trials", [1, 7, 100])
+def test_wilson_holds_its_estimate_and_mirrors(trials: int) -> None:
+    for successes in range(trials + 1):
+        interval = wilson(successes, trials)
+        mirror = wilson(trials - successes, trials)
+        assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0
+        assert interval.low == pytest.approx(1.0 - mirror.high)
+
+
+def test_wilson_without_trials_says_nothing() -> None:
+    interval = wilson(0, 0)
+    assert math.isnan(interval.value)
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 5), (6, 5)])
+def test_wilson_refuses_impossible_counts(successes: int, trials: int) -> None:
+    with pytest.raises(DistillError, match="successes"):
+        wilson(successes, trials)
+
+
+@pytest.mark.parametrize(
+    ("cells", "low", "high"),
+    [
+        # Newcombe 1998 (paired data), table II, method 10: cells are both, only first, only second,
+        # neither; the difference there is first minus second.
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((0, 30, 0, 0), 0.8395, 1.0),
+    ],
+)
+def test_paired_difference_gives_known_values(
+    cells: tuple[int, int, int, int], low: float, high: float
+) -> None:
+    both, only_first, only_second, neither = cells
+    first = [True] * (both + only_first) + [False] * (only_second + neither)
+    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    interval = paired_difference(second, first)
+    assert interval.low == pytest.approx(low, abs=6e-4)
+    assert interval.high == pytest.approx(high, abs=6e-4)
+
+
+def test_paired_difference_is_antisymmetric() -> None:
+    rng = np.random.default_rng(0)
+    first, second = list(rng.random(60) < 0.8), list(rng.random(60) < 0.6)
+    forth, back = paired_difference(first, second), paired_difference(second, first)
+    assert forth.value == pytest.approx(-back.value)
+    assert forth.low == pytest.approx(-back.high)
+
+
+def test_pairing_narrows_the_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0.0, 3.0, 200)
+    first, second = hard, hard + 1.0 + rng.normal(0.0, 0.1, 200)
+    interval = paired_bootstrap(first.tolist(), second.tolist())
+    assert interval.low < 1.0 < interval.high
+    assert interval.high - interval.low < 0.1
+    assert interval == paired_bootstrap(first.tolist(), second.tolist())
+
+
+def test_unpaired_lists_are_refused() -> None:
+    with pytest.raises(DistillError, match="2 and 1"):
+        paired_difference([True, False], [True])
+    with pytest.raises(DistillError, match="paired"):
+        paired_bootstrap([], [])
+
+
+def test_percentiles() -> None:
+    numbers = percentiles(list(range(101)))
+    assert numbers == {"median": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+    assert all(math.isnan(value) for value in percentiles([]).values())

@@ -1,0 +1,149 @@
+"""Intervals for success rates and for the difference of two policies on the same seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from vla_distill.errors import DistillError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval around it.
+
+    Attributes:
+        value: the estimate.
+        low: lower end.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Wilson score interval of a success rate.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of
+    the American Statistical Association 22 (1927). Unlike the normal interval it stays inside
+    [0, 1] and keeps its coverage near 0 and 1.
+
+    Args:
+        successes: how many trials succeeded.
+        trials: how many there were; none at all gives [0, 1].
+        confidence: coverage of the interval.
+
+    Raises:
+        DistillError: not 0 <= successes <= trials, or the confidence is outside (0, 1).
+    """
+    if not 0 <= successes <= trials:
+        raise DistillError("successes", got=successes, expected=f"0 to {trials}")
+    if not 0.0 < confidence < 1.0:
+        raise DistillError("confidence", got=confidence, expected="between 0 and 1")
+    if trials == 0:
+        return Interval(math.nan, 0.0, 1.0)
+    z = float(norm.ppf(0.5 + confidence / 2))
+    rate, z2 = successes / trials, z * z
+    middle = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = z / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
+    # At 0 and at 1 the end coincides with the rate; rounding must not push it past.
+    low = 0.0 if successes == 0 else max(0.0, middle - half)
+    high = 1.0 if successes == trials else min(1.0, middle + half)
+    return Interval(rate, low, high)
+
+
+def paired_difference(
+    first: Sequence[bool], second: Sequence[bool], confidence: float = 0.95
+) -> Interval:
+    """Difference of two success rates, second minus first, on the same episodes.
+
+    Newcombe's hybrid score interval for paired proportions (R. G. Newcombe, "Improved confidence
+    intervals for the difference between binomial proportions based on paired data", Statistics in
+    Medicine 17 (1998), method 10): Wilson intervals of both rates, joined with their correlation.
+
+    Args:
+        first: success of each episode with the one policy. Shape (N,).
+        second: success of the same episodes with the other. Shape (N,).
+        confidence: coverage of the interval.
+
+    Raises:
+        DistillError: the lengths differ, or there is no episode.
+    """
+    if len(first) != len(second) or not first:
+        raise DistillError(
+            "paired episodes", got=f"{len(first)} and {len(second)}", expected="equally many, >= 1"
+        )
+    a, b = np.asarray(first, bool), np.asarray(second, bool)
+    both, only_a = int((a & b).sum()), int((a & ~b).sum())
+    only_b, neither = int((~a & b).sum()), int((~a & ~b).sum())
+    one, two = wilson(int(a.sum()), len(a), confidence), wilson(int(b.sum()), len(b), confidence)
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    phi = 0.0
+    if margins > 0:
+        product = both * neither - only_a * only_b
+        # Newcombe's continuity correction: a positive association is shrunk by N / 2.
+        product = max(product - len(a) / 2, 0.0) if product > 0 else product
+        phi = product / math.sqrt(margins)
+    difference = two.value - one.value
+    down = (two.value - two.low, one.high - one.value)
+    up = (two.high - two.value, one.value - one.low)
+
+    def spread(x: float, y: float) -> float:
+        return math.sqrt(max(0.0, x * x - 2 * phi * x * y + y * y))
+
+    return Interval(
+        difference, max(-1.0, difference - spread(*down)), min(1.0, difference + spread(*up))
+    )
+
+
+def paired_bootstrap(
+    first: Sequence[float],
+    second: Sequence[float],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Difference of two means on the same episodes (seconds, say), second minus first.
+
+    Percentile bootstrap over episodes; a pair stays together.
+
+    Args:
+        first: a number an episode. Shape (N,).
+        second: the same episodes' numbers with the other policy. Shape (N,).
+        confidence: coverage of the interval.
+        resamples: how many bootstrap samples.
+        seed: of the resampling.
+
+    Raises:
+        DistillError: the lengths differ, or there is no episode.
+    """
+    if len(first) != len(second) or not len(first):
+        raise DistillError(
+            "paired episodes", got=f"{len(first)} and {len(second)}", expected="equally many, >= 1"
+        )
+    difference = np.asarray(second, float) - np.asarray(first, float)
+    picks = np.random.default_rng(seed).integers(0, len(difference), (resamples, len(difference)))
+    means = difference[picks].mean(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(difference.mean()), float(low), float(high))
+
+
+def percentiles(values: Sequence[float]) -> Mapping[str, float]:
+    """Median, 95th and 99th percentile and maximum; all NaN when there is no value."""
+    if not len(values):
+        return dict.fromkeys(("median", "p95", "p99", "max"), math.nan)
+    array = np.asarray(values, float)
+    median, p95, p99 = np.percentile(array, [50, 95, 99])
+    return {
+        "median": float(median),
+        "p95": float(p95),
+        "p99": float(p99),
+        "max": float(array.max()),
+    }
