@@ -1,0 +1,204 @@
+"""Laws of the dataset on disk: what goes in comes out, nothing half-written shows, errors name files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout
+
+CAMERAS = ("front", "wrist")
+SIZE = (32, 32)
+
+
+def episode(task: str, seed: int, length: int, noise: str = "none") -> EpisodeFrames:
+    """Random numbers, and a coloured square that moves."""
+    rng = np.random.default_rng([seed, length])
+    images = {}
+    for number, camera in enumerate(CAMERAS):
+        frames = np.full((length, *SIZE, 3), rng.integers(60, 200, 3), np.uint8)
+        for t in range(length):
+            frames[t, 3 + t % 20 : 9 + t % 20, 5:11] = ((200, 20, 30), (10, 40, 220))[number]
+        images[camera] = frames
+    return EpisodeFrames(
+        images=images,
+        state=rng.normal(size=(length, 8)).astype(np.float32),
+        action=rng.normal(size=(length, 7)).astype(np.float32),
+        keypoints=rng.normal(size=(length, 6)).astype(np.float32),
+        perturbed=rng.random(length) < 0.3,
+        instruction=f"{task} the red cube {seed % 2}",
+        task=task,
+        seed=seed,
+        noise=noise,
+    )
+
+
+EPISODES = [episode("pick", 7, 13), episode("place", 7, 25, "drift"), episode("pick", 8, 31)]
+
+
+def write(path: Path) -> Path:
+    writer = DatasetWriter(path, CAMERAS, SIZE, collection={"seed": 7})
+    for frames in reversed(EPISODES):
+        writer.add_episode(frames)
+    return writer.finish()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("finished") / "demo")
+
+
+@pytest.fixture
+def dataset(finished: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(finished, tmp_path / "demo"))
+
+
+def test_episodes_come_out_as_they_went_in(finished: Path) -> None:
+    data = Dataset(finished)
+    assert len(data) == sum(map(len, EPISODES)) and data.cameras == CAMERAS
+    for index, frames in enumerate(EPISODES):
+        got = data.episode(index)
+        assert (got.task, got.seed, got.instruction) == (
+            frames.task,
+            frames.seed,
+            frames.instruction,
+        )
+        assert got.noise == frames.noise
+        for name in ("state", "action", "keypoints", "perturbed"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(frames, name))
+        for camera in CAMERAS:
+            error = np.abs(got.images[camera].astype(int) - frames.images[camera])
+            assert error.max() <= 2  # nothing but the rounding of RGB to YUV and back
+
+
+def test_layout_is_lerobot_v3(finished: Path) -> None:
+    files = {p.relative_to(finished).as_posix() for p in finished.rglob("*") if p.is_file()}
+    assert files >= {
+        "meta/info.json",
+        "meta/stats.json",
+        "meta/tasks.parquet",
+        "meta/episodes/chunk-000/file-000.parquet",
+        "data/chunk-000/file-000.parquet",
+        "videos/observation.images.front/chunk-000/file-000.mp4",
+        "videos/observation.images.wrist/chunk-000/file-000.mp4",
+    }
+    info = json.loads((finished / layout.INFO_PATH).read_text())
+    assert info["codebase_version"] == "v3.0" and info["splits"] == {"train": "0:3"}
+    data = pq.read_table(finished / "data/chunk-000/file-000.parquet")
+    columns = {key for key, f in info["features"].items() if f["dtype"] != "video"}
+    assert set(data.column_names) == columns
+    assert data["index"].to_pylist() == list(range(69))
+    meta = pq.read_table(finished / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    ends = [row["videos/observation.images.front/to_timestamp"] for row in meta]
+    assert ends == pytest.approx([1.3, 3.8, 6.9])
+    stats = json.loads((finished / layout.STATISTICS_PATH).read_text())
+    state = np.concatenate([e.state for e in EPISODES])
+    np.testing.assert_allclose(stats["observation.state"]["mean"], state.mean(0), atol=1e-5)
+    np.testing.assert_allclose(stats["observation.state"]["std"], state.std(0), atol=1e-5)
+    assert np.shape(stats["observation.images.front"]["mean"]) == (3, 1, 1)
+    tasks = pq.read_table(finished / layout.TASKS_PATH)
+    assert set(tasks.column_names) == {"task", "task_index"}
+
+
+def test_cache_equals_the_episodes_and_is_reused(dataset: Path) -> None:
+    store = Dataset(dataset).cache(progress=False)
+    data = Dataset(dataset)
+    for record in data.episodes:
+        got = data.episode(record.index)
+        rows = slice(record.start, record.stop)
+        np.testing.assert_array_equal(store.images[rows, 1], got.images["wrist"])
+        np.testing.assert_array_equal(store.action[rows], got.action)
+        assert store.instructions[store.instruction_index[record.start]] == record.instruction
+    before = [p.stat().st_mtime_ns for p in dataset.glob(".cache/*/images.npy")]
+    Dataset(dataset).cache(progress=False)
+    assert [p.stat().st_mtime_ns for p in dataset.glob(".cache/*/images.npy")] == before
+
+
+def test_chunk_repeats_the_last_action(dataset: Path) -> None:
+    store = Dataset(dataset).cache(progress=False)
+    indices = store.chunk_indices(np.array([0, 10, 12, 13]), 4)
+    assert indices.tolist() == [[0, 1, 2, 3], [10, 11, 12, 12], [12] * 4, [13, 14, 15, 16]]
+
+
+def test_stream_gives_every_episode_once(finished: Path) -> None:
+    data = Dataset(finished)
+    names = [e.name for part in (0, 1) for e in data.stream(seed=3, part=part, parts=2)]
+    assert sorted(names) == sorted(e.name for e in EPISODES)
+
+
+def test_resumed_writing_gives_the_same_bytes(tmp_path: Path, finished: Path) -> None:
+    path = tmp_path / "demo"
+    first = DatasetWriter(path, CAMERAS, SIZE, collection={"seed": 7})
+    first.add_episode(EPISODES[0])
+    (first.partial / ".4242-pick-0000008").mkdir()  # a killed process leaves this behind
+    resumed = DatasetWriter(path, CAMERAS, SIZE, collection={"seed": 7})
+    assert resumed.has("pick", 7) and not resumed.has("pick", 8) and not path.exists()
+    with pytest.raises(DatasetError, match="there already"):
+        resumed.add_episode(EPISODES[0])
+    for frames in EPISODES[1:]:
+        resumed.add_episode(frames)
+    resumed.finish()
+    assert Dataset(path).content_hash == Dataset(finished).content_hash
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+
+
+def test_writer_refuses_another_plan_and_bad_frames(tmp_path: Path, finished: Path) -> None:
+    DatasetWriter(tmp_path / "demo", CAMERAS, SIZE, collection={"seed": 7})
+    with pytest.raises(DatasetError, match="collection"):
+        DatasetWriter(tmp_path / "demo", CAMERAS, SIZE, collection={"seed": 8})
+    with pytest.raises(DatasetError, match="exists"):
+        DatasetWriter(finished, CAMERAS, SIZE)
+    writer = DatasetWriter(tmp_path / "other", CAMERAS, SIZE)
+    bad = episode("pick", 9, 5)
+    bad.state[2, 1] = np.nan
+    with pytest.raises(DatasetError, match=r"pick-0000009: observation\.state"):
+        writer.add_episode(bad)
+    with pytest.raises(DatasetError, match="no episodes"):
+        writer.finish()
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _edit(path: Path, key: str, value: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda d: _truncate(d / "videos/observation.images.wrist/chunk-000/file-000.mp4"),
+            "wrist",
+        ),
+        (lambda d: (d / "data/chunk-000/file-000.parquet").unlink(), r"data/chunk-000/file-000"),
+        (lambda d: _truncate(d / "meta/tasks.parquet"), r"tasks\.parquet"),
+        (
+            lambda d: _edit(d / layout.INFO_PATH, "codebase_version", "v2.1"),
+            "codebase_version.*v2.1",
+        ),
+        (lambda d: _edit(d / layout.INFO_PATH, "features", {}), r"feature observation\.state"),
+        (lambda d: _edit(d / layout.INFO_PATH, "total_frames", 70), "episodes and frames"),
+        (lambda d: (d / layout.INFO_PATH).write_text("{"), r"info\.json"),
+        (lambda d: shutil.rmtree(d / "meta/episodes"), "meta/episodes"),
+    ],
+)
+def test_damage_is_named(dataset: Path, damage, message: str) -> None:
+    damage(dataset)
+    with pytest.raises(DatasetError, match=message):
+        Dataset(dataset).cache(progress=False)
+    assert not list(dataset.glob(".cache/*"))
+
+
+def test_foreign_columns_are_named(dataset: Path) -> None:
+    path = dataset / "data/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["action"]), path)
+    with pytest.raises(DatasetError, match=r"file-000\.parquet: column.*action"):
+        _ = Dataset(dataset).columns

@@ -1,0 +1,296 @@
+"""Reads a LeRobot v3.0 dataset: what is in it, single episodes, a stream, and the frame cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vla_distill.dataset import layout, table, video
+from vla_distill.dataset.episode import EpisodeFrames, EpisodeRecord
+from vla_distill.dataset.errors import DatasetError
+from vla_distill.dataset.store import FrameStore, build_store, open_store
+
+HASH_BLOCK = 1 << 22
+
+
+class Dataset:
+    """A finished dataset.
+
+    Args:
+        path: the dataset's folder.
+
+    Raises:
+        DatasetError: the folder is no dataset, of another version, lacks a feature that training
+            needs, or its episode table does not fit its own counts.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.info = self._read_info()
+        self.fps = float(self.info["fps"])
+        self.cameras = tuple(
+            key.removeprefix(layout.IMAGE_PREFIX)
+            for key, feature in self.info["features"].items()
+            if feature["dtype"] == "video"
+        )
+        if not self.cameras:
+            raise DatasetError(
+                f"{self.path / layout.INFO_PATH}: features",
+                got="no video",
+                expected=f"{layout.IMAGE_PREFIX}*",
+            )
+        shapes = {
+            self._feature(layout.video_key(c))["shape"][i] for c in self.cameras for i in (0, 1)
+        }
+        height, width = self._feature(layout.video_key(self.cameras[0]))["shape"][:2]
+        if len(shapes) > 2 or (len(shapes) == 2 and shapes != {height, width}):
+            raise DatasetError(
+                f"{self.path / layout.INFO_PATH}: shapes of the cameras",
+                got=sorted(shapes),
+                expected="equal ones",
+            )
+        self.image_size: tuple[int, int] = (height, width)
+
+    def __len__(self) -> int:
+        return int(self.info["total_frames"])
+
+    def _read_info(self) -> dict[str, Any]:
+        path = self.path / layout.INFO_PATH
+        try:
+            info = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}", got=error, expected="a LeRobot info.json") from error
+        if not isinstance(info, dict):
+            raise DatasetError(f"{path}", got=type(info).__name__, expected="an object")
+        keys = ("codebase_version", "fps", "features", "total_episodes", "total_frames")
+        for key in (*keys, "data_path", "video_path"):
+            if key not in info:
+                raise DatasetError(f"{path}: {key}", got="nothing", expected="a value")
+        if info["codebase_version"] != layout.CODEBASE_VERSION:
+            raise DatasetError(
+                f"{path}: codebase_version",
+                got=info["codebase_version"],
+                expected=layout.CODEBASE_VERSION,
+            )
+        for key, names in layout.VECTORS.items():
+            shape = info["features"].get(key, {}).get("shape")
+            if shape != [len(names)] and not (key == layout.KEYPOINTS and shape is None):
+                raise DatasetError(f"{path}: feature {key}", got=shape, expected=[len(names)])
+        return info
+
+    def _feature(self, key: str) -> dict[str, Any]:
+        return self.info["features"][key]
+
+    @cached_property
+    def instructions(self) -> list[str]:
+        """The instructions, by instruction index.
+
+        Raises:
+            DatasetError: the file is missing, damaged, or its indices are not 0, 1, 2, ...
+        """
+        path = self.path / layout.TASKS_PATH
+        content = table.read(path, ["task_index"])
+        names = [name for name in content.column_names if name != "task_index"]
+        if len(names) != 1:
+            raise DatasetError(f"{path}: columns", got=content.column_names, expected="task")
+        pairs = dict(
+            zip(content["task_index"].to_pylist(), content[names[0]].to_pylist(), strict=True)
+        )
+        if sorted(pairs) != list(range(len(pairs))):
+            raise DatasetError(f"{path}: task_index", got=sorted(pairs), expected="0, 1, 2, ...")
+        return [pairs[index] for index in range(len(pairs))]
+
+    @cached_property
+    def episodes(self) -> list[EpisodeRecord]:
+        """Where each episode lies.
+
+        Raises:
+            DatasetError: a file is missing or damaged, or the episodes do not follow one another.
+        """
+        folder = self.path / "meta" / "episodes"
+        files = sorted(folder.glob("*/*.parquet"))
+        if not files:
+            raise DatasetError(f"{folder}", got="no parquet file", expected="at least one")
+        keys = [layout.video_key(camera) for camera in self.cameras]
+        names = ["episode_index", "tasks", "dataset_from_index", "dataset_to_index"]
+        names += ["data/chunk_index", "data/file_index"]
+        for key in keys:
+            names += [f"videos/{key}/{n}" for n in ("chunk_index", "file_index", "from_timestamp")]
+        rows: list[dict[str, Any]] = []
+        for file in files:
+            content = table.read(file, names)
+            extra = [n for n in ("suite_task", "seed", "noise") if n in content.column_names]
+            rows += content.select([*names, *extra]).to_pylist()
+        rows.sort(key=lambda row: row["episode_index"])
+        records = [_record(row, keys) for row in rows]
+        starts = [0, *(record.stop for record in records)]
+        for record, start in zip(records, starts[:-1], strict=True):
+            if record.start != start or record.stop <= start:
+                raise DatasetError(
+                    f"{folder}: frames of episode {record.index}",
+                    got=f"{record.start} to {record.stop}",
+                    expected=f"{start} to more",
+                )
+        if len(records) != self.info["total_episodes"] or starts[-1] != len(self):
+            raise DatasetError(
+                f"{folder}: episodes and frames",
+                got=(len(records), starts[-1]),
+                expected=(self.info["total_episodes"], len(self)),
+            )
+        return records
+
+    def data_path(self, record: EpisodeRecord) -> Path:
+        """Parquet file of an episode."""
+        chunk, number = record.data_file
+        return self.path / self.info["data_path"].format(chunk_index=chunk, file_index=number)
+
+    def video_path(self, camera: str, position: tuple[int, int]) -> Path:
+        """Video file of a camera, by chunk and file index."""
+        return self.path / self.info["video_path"].format(
+            video_key=layout.video_key(camera), chunk_index=position[0], file_index=position[1]
+        )
+
+    @cached_property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All data columns, in order of frames: float32 (N, n) and int64 (N,).
+
+        Raises:
+            DatasetError: a file is missing or damaged, lacks a column, holds numbers that are not
+                finite, or its rows do not fit the episode table.
+        """
+        files = sorted({self.data_path(record) for record in self.episodes})
+        names = ["frame_index", "episode_index", "index", "task_index"]
+        vectors = [key for key in layout.VECTORS if key in self.info["features"]]
+        found: dict[str, list[NDArray[Any]]] = {}
+        for file in files:
+            content = table.read(file, [*names, *vectors])
+            for key in vectors:
+                values = table.matrix(content, key, len(layout.VECTORS[key]), file)
+                found.setdefault(key, []).append(values)
+            for key in names:
+                found.setdefault(key, []).append(content[key].to_numpy().astype(np.int64))
+            flags = pa.array([False] * len(content))
+            flags = content[layout.PERTURBED] if layout.PERTURBED in content.column_names else flags
+            found.setdefault(layout.PERTURBED, []).append(flags.to_numpy(zero_copy_only=False))
+        columns = {key: np.concatenate(parts) for key, parts in found.items()}
+        order = np.argsort(columns["index"], kind="stable")
+        columns = {key: values[order] for key, values in columns.items()}
+        owner = np.concatenate([np.full(len(r), r.index) for r in self.episodes])
+        if not np.array_equal(columns["index"], np.arange(len(self))) or not np.array_equal(
+            columns["episode_index"], owner
+        ):
+            raise DatasetError(
+                f"{self.path}/data: index, episode_index",
+                got=f"{len(columns['index'])} rows that do not fit",
+                expected=f"{len(self)} rows as in meta/episodes",
+            )
+        if layout.KEYPOINTS not in columns:
+            columns[layout.KEYPOINTS] = np.full((len(self), 6), np.nan, np.float32)
+        return columns
+
+    def episode(self, index: int) -> EpisodeFrames:
+        """Read one episode.
+
+        Raises:
+            DatasetError: no such episode, or a file is missing or damaged.
+        """
+        if not 0 <= index < len(self.episodes):
+            raise DatasetError(
+                f"{self.path}: episode", got=index, expected=f"0 to {len(self.episodes) - 1}"
+            )
+        record = self.episodes[index]
+        rows = slice(record.start, record.stop)
+        images: dict[str, NDArray[np.uint8]] = {}
+        for camera in self.cameras:
+            key = layout.video_key(camera)
+            path = self.video_path(camera, record.video_files[key])
+            first = round(record.video_starts[key] * self.fps)
+            frames = [image for _, image in video.decode(path, self.fps, first, len(record))]
+            if len(frames) != len(record) or frames[0].shape != (*self.image_size, 3):
+                raise DatasetError(
+                    f"{path}: frames of episode {index}",
+                    got=f"{len(frames)} of {frames[0].shape if frames else ()}",
+                    expected=f"{len(record)} of {(*self.image_size, 3)}",
+                )
+            images[camera] = np.stack(frames)
+        return EpisodeFrames(
+            images=images,
+            state=self.columns[layout.STATE][rows],
+            action=self.columns[layout.ACTION][rows],
+            keypoints=self.columns[layout.KEYPOINTS][rows],
+            perturbed=self.columns[layout.PERTURBED][rows],
+            instruction=record.instruction,
+            task=record.task,
+            seed=record.seed,
+            noise=record.noise,
+        )
+
+    def stream(self, seed: int, part: int = 0, parts: int = 1) -> Iterator[EpisodeFrames]:
+        """Go once through the episodes, holding one in memory at a time.
+
+        Args:
+            seed: of the order of the episodes.
+            part: which share of them, for several processes.
+            parts: number of shares.
+
+        Yields:
+            Every episode of the share, once.
+        """
+        order = np.random.default_rng(seed).permutation(len(self.episodes))
+        for index in order[part::parts]:
+            yield self.episode(int(index))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over all files of the dataset, by name and content."""
+        digest = hashlib.sha256()
+        for folder in ("meta", "data", "videos"):
+            for file in sorted((self.path / folder).rglob("*")):
+                if not file.is_file():
+                    continue
+                digest.update(file.relative_to(self.path).as_posix().encode())
+                with file.open("rb") as stream:
+                    while block := stream.read(HASH_BLOCK):
+                        digest.update(block)
+        return digest.hexdigest()
+
+    def cache(self, progress: bool = True) -> FrameStore:
+        """All frames, decoded once into memory-mapped files beside the dataset.
+
+        Args:
+            progress: show a progress bar while decoding.
+
+        Raises:
+            DatasetError: a file of the dataset is missing or damaged.
+        """
+        _ = self.columns, self.instructions  # complain before the long work, not after
+        folder = self.path / ".cache" / f"frames-{self.content_hash[:16]}"
+        if not folder.is_dir():
+            build_store(self, folder, progress)
+        return open_store(self, folder)
+
+
+def _record(row: dict[str, Any], keys: list[str]) -> EpisodeRecord:
+    instruction = row["tasks"][0]
+    return EpisodeRecord(
+        index=row["episode_index"],
+        task=row.get("suite_task") or instruction,
+        instruction=instruction,
+        seed=-1 if row.get("seed") is None else row["seed"],
+        noise=row.get("noise") or "none",
+        start=row["dataset_from_index"],
+        stop=row["dataset_to_index"],
+        data_file=(row["data/chunk_index"], row["data/file_index"]),
+        video_files={
+            key: (row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]) for key in keys
+        },
+        video_starts={key: row[f"videos/{key}/from_timestamp"] for key in keys},
+    )

@@ -1,0 +1,179 @@
+"""The frame cache: every frame of a dataset as arrays, images memory-mapped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vla_distill.dataset import layout, video
+from vla_distill.dataset.errors import DatasetError
+
+if TYPE_CHECKING:
+    from vla_distill.dataset.reader import Dataset
+
+IMAGES_FILE = "images.npy"
+PROGRESS_STRIDE = 200
+"""Frames between two movements of the progress bar."""
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """The N frames of a dataset, in order.
+
+    Attributes:
+        images: shape (N, cameras, H, W, 3), uint8, RGB, memory-mapped, read-only.
+        state: measured pose, gripper measured and commanded [m, rad]. Shape (N, 8), float32.
+        action: commanded pose and gripper due one step later [m, rad]. Shape (N, 7), float32.
+        keypoints: target and goal position [m]; NaN where unknown. Shape (N, 6), float32.
+        perturbed: whether the executed command differed from the action. Shape (N,), bool.
+        episode_index: episode of the frame. Shape (N,), int64.
+        frame_index: number of the frame in its episode. Shape (N,), int64.
+        instruction_index: into ``instructions``. Shape (N,), int64.
+        last_index: last frame of the episode of each frame. Shape (N,), int64.
+        instructions: the instructions.
+        tasks: name of the task, by episode.
+        cameras: names of the cameras, in the order of ``images``.
+        content_hash: identifies the dataset's content.
+    """
+
+    images: NDArray[np.uint8]
+    state: NDArray[np.float32]
+    action: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    perturbed: NDArray[np.bool_]
+    episode_index: NDArray[np.int64]
+    frame_index: NDArray[np.int64]
+    instruction_index: NDArray[np.int64]
+    last_index: NDArray[np.int64]
+    instructions: list[str]
+    tasks: list[str]
+    cameras: tuple[str, ...]
+    content_hash: str
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def chunk_indices(self, frames: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
+        """Frames whose actions make the chunk of each frame; an episode's last action repeats.
+
+        Args:
+            frames: shape (B,).
+            horizon: targets of a chunk.
+
+        Returns:
+            Shape (B, horizon).
+        """
+        ahead = frames[:, None] + np.arange(horizon)
+        return np.minimum(ahead, self.last_index[frames][:, None])
+
+
+def open_store(dataset: Dataset, folder: Path) -> FrameStore:
+    """Map a store that has been built.
+
+    Raises:
+        DatasetError: the image file is damaged or of another shape.
+    """
+    path = folder / IMAGES_FILE
+    expected = (len(dataset), len(dataset.cameras), *dataset.image_size, 3)
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}", got=error, expected="a .npy file; delete it") from error
+    if images.shape != expected or images.dtype != np.uint8:
+        raise DatasetError(f"{path}", got=images.shape, expected=expected)
+    columns = dataset.columns
+    last = np.concatenate([np.full(len(r), r.stop - 1) for r in dataset.episodes])
+    return FrameStore(
+        images=images,
+        state=columns[layout.STATE],
+        action=columns[layout.ACTION],
+        keypoints=columns[layout.KEYPOINTS],
+        perturbed=columns[layout.PERTURBED],
+        episode_index=columns["episode_index"],
+        frame_index=columns["frame_index"],
+        instruction_index=columns["task_index"],
+        last_index=last.astype(np.int64),
+        instructions=dataset.instructions,
+        tasks=[record.task for record in dataset.episodes],
+        cameras=dataset.cameras,
+        content_hash=dataset.content_hash,
+    )
+
+
+def build_store(dataset: Dataset, folder: Path, progress: bool = True) -> None:
+    """Decode all videos of a dataset; the folder appears when it is complete.
+
+    Stores of earlier contents of the same dataset are removed.
+
+    Raises:
+        DatasetError: a video is missing, damaged, or too short.
+    """
+    temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        images = np.lib.format.open_memmap(
+            temporary / IMAGES_FILE,
+            mode="w+",
+            dtype=np.uint8,
+            shape=(len(dataset), len(dataset.cameras), *dataset.image_size, 3),
+        )
+        columns = (TextColumn("decode"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with (
+            Progress(*columns, disable=not progress) as bar,
+            ThreadPoolExecutor(len(dataset.cameras)) as pool,
+        ):
+            task = bar.add_task("decode", total=len(dataset) * len(dataset.cameras))
+            jobs = [
+                pool.submit(_decode_camera, dataset, images, number, lambda n: bar.advance(task, n))
+                for number in range(len(dataset.cameras))
+            ]
+            for job in jobs:
+                job.result()
+        images.flush()
+        for stale in folder.parent.glob("frames-*"):
+            shutil.rmtree(stale)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode_camera(dataset: Dataset, images: np.ndarray, number: int, advance) -> None:
+    """Decode the videos of one camera into its place."""
+    camera = dataset.cameras[number]
+    key = layout.video_key(camera)
+    # frame number in the file -> frame number in the dataset, a file at a time
+    places: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
+    for record in dataset.episodes:
+        first = round(record.video_starts[key] * dataset.fps)
+        file = places[record.video_files[key]]
+        file.update({first + i: record.start + i for i in range(len(record))})
+    done = 0
+    for position, frames in sorted(places.items()):
+        path = dataset.video_path(camera, position)
+        missing = len(frames)
+        for frame, image in video.decode(path, dataset.fps):
+            place = frames.get(frame)
+            if place is None:
+                continue
+            if image.shape != images.shape[2:]:
+                raise DatasetError(f"{path}: frame", got=image.shape, expected=images.shape[2:])
+            images[place, number] = image
+            missing -= 1
+            done += 1
+            if done % PROGRESS_STRIDE == 0:
+                advance(PROGRESS_STRIDE)
+        if missing:
+            raise DatasetError(
+                f"{path}: frames", got=len(frames) - missing, expected=f"{len(frames)}"
+            )
+    advance(done % PROGRESS_STRIDE)

@@ -1,0 +1,109 @@
+"""Parquet files, with errors that name the file and the column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vla_distill.dataset import layout
+from vla_distill.dataset.errors import DatasetError
+
+
+def frame_schema() -> pa.Schema:
+    """Columns of the data files: one row a frame."""
+    fields = [
+        pa.field(key, pa.list_(pa.float32(), len(names))) for key, names in layout.VECTORS.items()
+    ]
+    fields += [pa.field(layout.PERTURBED, pa.bool_()), pa.field("timestamp", pa.float32())]
+    names = ("frame_index", "episode_index", "index", "task_index")
+    return pa.schema([*fields, *(pa.field(name, pa.int64()) for name in names)])
+
+
+def frame_table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    """Rows of a data file from arrays of shape (T, n) or (T,)."""
+    arrays: list[pa.Array] = []
+    for item in frame_schema():
+        values = np.ascontiguousarray(columns[item.name])
+        if pa.types.is_fixed_size_list(item.type):
+            flat = pa.array(values.ravel(), item.type.value_type)
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, item.type.list_size))
+        else:
+            arrays.append(pa.array(values, item.type))
+    return pa.Table.from_arrays(arrays, schema=frame_schema())
+
+
+def tasks_table(instructions: Sequence[str]) -> pa.Table:
+    """``meta/tasks.parquet``: a pandas frame indexed by the instruction (LeRobot's "task")."""
+    table = pa.table(
+        {
+            "task_index": pa.array(range(len(instructions)), pa.int64()),
+            "task": pa.array(list(instructions), pa.string()),
+        }
+    )
+
+    def column(name: str, pandas_type: str, numpy_type: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "field_name": name,
+            "pandas_type": pandas_type,
+            "numpy_type": numpy_type,
+            "metadata": None,
+        }
+
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [
+            column("None", "unicode", "object") | {"name": None, "metadata": {"encoding": "UTF-8"}}
+        ],
+        "columns": [column("task_index", "int64", "int64"), column("task", "unicode", "object")],
+        "creator": {"library": "pyarrow", "version": pa.__version__},
+        "pandas_version": "2.0.0",
+    }
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write a table; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="snappy")
+
+
+def read(path: Path, required: Sequence[str]) -> pa.Table:
+    """Read a parquet file.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or lacks a required column.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}", got=error, expected="a readable parquet file") from error
+    for name in required:
+        if name not in table.column_names:
+            raise DatasetError(f"{path}: column", got=table.column_names, expected=name)
+    return table
+
+
+def matrix(table: pa.Table, name: str, width: int, path: Path) -> NDArray[np.float32]:
+    """A column of equal lists as an array of shape (rows, width), float32.
+
+    Raises:
+        DatasetError: the column holds no lists of that length, or numbers that are not finite.
+    """
+    column = table.column(name).combine_chunks()
+    kind = column.type
+    listed = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
+    values = column.flatten().to_numpy(zero_copy_only=False) if listed else np.empty(0)
+    if not listed or column.null_count or values.size != len(column) * width:
+        raise DatasetError(f"{path}: column {name}", got=kind, expected=f"lists of {width} numbers")
+    result = values.reshape(-1, width).astype(np.float32)
+    if not np.isfinite(result).all():
+        raise DatasetError(f"{path}: column {name}", got="NaN or Inf", expected="finite numbers")
+    return result
