@@ -1,0 +1,122 @@
+"""Closed-loop rollouts: several simulated arms stepped together, one policy.
+
+What happens in a control tick is what happens on the robot (policy_node and arm_node), with the same
+chunk player, inverse kinematics and safety gate: a chunk that has arrived is added; if a new one is
+wanted, the policy is asked; what the player says is due goes through the controller to the arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from vla_arm.limits import ArmLimits
+from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
+from vla_distill.evaluation.latency import Latency
+from vla_distill.evaluation.seat import Seat, Watcher
+from vla_policy.contract import Policy
+from vla_sim.simulation import Simulation
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How the policy is run.
+
+    Attributes:
+        replan_steps: chunk steps after which a new chunk is wanted.
+        latency: how long a chunk takes to arrive, in simulated time.
+        limits: the arm's limits; the robot's defaults.
+    """
+
+    replan_steps: int = 2
+    latency: Latency = field(default_factory=Latency)
+    limits: ArmLimits = field(default_factory=ArmLimits)
+
+
+def run(
+    policy: Policy,
+    tasks: Sequence[str],
+    seeds: Iterable[int],
+    batch: int = 10,
+    *,
+    instructions: str = "train",
+    swap: bool = False,
+    config: RolloutConfig | None = None,
+) -> list[EpisodeResult]:
+    """Run every task on every seed in this process.
+
+    Args:
+        policy: the policy under test.
+        tasks: names of tasks.
+        seeds: evaluation seeds.
+        batch: episodes stepped together.
+        instructions: split of the sentences.
+        swap: ask for another object of the same scene.
+        config: how the policy is run.
+
+    Returns:
+        One result an episode, task by task, seed by seed.
+
+    Raises:
+        DistillError: a seed is not an evaluation seed, or the split is unknown.
+    """
+    pool = SimulationPool(policy)
+    wanted = specs(tasks, seeds, instructions, swap)
+    results = []
+    for start in range(0, len(wanted), batch):
+        results += run_wave(policy, wanted[start : start + batch], pool, config or RolloutConfig())
+    return results
+
+
+class SimulationPool:
+    """Simulations that are kept from wave to wave, because making one costs more than a reset."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._size, self._cameras = policy.image_size, tuple(policy.cameras)
+        self._simulations: list[Simulation] = []
+
+    def take(self, count: int) -> list[Simulation]:
+        """The first ``count`` simulations, made as needed."""
+        while len(self._simulations) < count:
+            self._simulations.append(Simulation(self._size, self._cameras))
+        return self._simulations[:count]
+
+
+def run_wave(
+    policy: Policy,
+    wanted: Sequence[EpisodeSpec],
+    pool: SimulationPool,
+    config: RolloutConfig,
+    watch: Callable[[EpisodeSpec], Watcher | None] = lambda spec: None,
+) -> list[EpisodeResult]:
+    """Run some episodes side by side: one ``infer`` for all that want a chunk in the same tick.
+
+    Args:
+        policy: the policy under test.
+        wanted: the episodes.
+        pool: where the simulations come from.
+        config: how the policy is run.
+        watch: gives an episode its watcher (video, last picture), or None.
+
+    Returns:
+        One result an episode, in the given order.
+    """
+    seats = [
+        Seat(simulation, spec, policy.start(spec.seed), config.limits, watch(spec))
+        for simulation, spec in zip(pool.take(len(wanted)), wanted, strict=True)
+    ]
+    playing = list(seats)
+    while playing:
+        for seat in playing:
+            seat.look(config.replan_steps)
+        asking = [seat for seat in playing if seat.wants_chunk(config.replan_steps)]
+        if asking:
+            chunks = policy.infer(
+                [seat.observation for seat in asking], [seat.memory for seat in asking]
+            )
+            for seat, chunk in zip(asking, chunks, strict=True):
+                seat.receive(chunk, config.latency.draw(seat.spec.seed, chunk.sequence))
+        for seat in playing:
+            seat.advance()
+        playing = [seat for seat in playing if seat.result is None]
+    return [seat.result for seat in seats if seat.result is not None]

@@ -1,0 +1,1 @@
+"""Pictures of what happened: videos, contact sheets and HTML reports."""

@@ -1,0 +1,64 @@
+"""Look on at an evaluated episode: record its video, keep the last picture of a failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
+from vla_distill.report.video import Image, VideoWriter, caption, inset
+from vla_sim.simulation import Simulation
+
+VIDEO_SIZE = (480, 640)
+"""Height and width of the large view [px]."""
+GREEN, RED, GREY = (122, 220, 140), (255, 120, 110), (200, 200, 200)
+
+
+def stem(task: str, seed: int) -> str:
+    """Start of the names of an episode's files."""
+    return f"{task}_{seed:05d}"
+
+
+class EpisodeWatcher:
+    """Writes ``videos/TASK_SEED_success.mp4`` (or ``_failure``) and ``failures/TASK_SEED.jpg``.
+
+    Args:
+        folder: the evaluation's folder.
+        spec: the episode.
+        video: whether to record it; the last picture of a failure is kept in any case.
+    """
+
+    def __init__(self, folder: Path, spec: EpisodeSpec, video: bool) -> None:
+        self._folder, self._stem = folder, stem(spec.task, spec.seed)
+        self._frames = 0
+        self._path = folder / "videos" / f"{self._stem}.mp4"
+        self._writer = VideoWriter(self._path) if video else None
+
+    def see(self, simulation: Simulation, instruction: str) -> None:
+        """Add a frame to the video."""
+        if self._writer:
+            detail = f"{self._frames / 10:.1f} s"
+            self._writer.add(caption(_view(simulation), instruction, detail, GREY))
+        self._frames += 1
+
+    def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
+        """Close the video, saying how it ended, and keep the picture of a failure."""
+        word, color = ("done", GREEN) if result.success else (result.cause, RED)
+        if self._writer:
+            last = caption(_view(simulation), result.instruction, word, color)
+            for _ in range(10):
+                self._writer.add(last)
+            self._writer.close()
+            end = "success" if result.success else "failure"
+            self._path.replace(self._path.with_name(f"{self._stem}_{end}.mp4"))
+        if not result.success:
+            path = self._folder / "failures" / f"{self._stem}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), cv2.cvtColor(_view(simulation), cv2.COLOR_RGB2BGR))
+
+
+def _view(simulation: Simulation) -> Image:
+    """The large view with what the policy's cameras see in its corner."""
+    small = {name: simulation.render(name) for name in simulation.cameras}
+    return inset(simulation.render("front", size=VIDEO_SIZE), small)
