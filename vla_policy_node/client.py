@@ -1,0 +1,223 @@
+"""A client of a launched simulation: reset a scene, give an instruction, wait for the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.action import ActionClient
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from vla_msgs.action import ExecuteInstruction
+from vla_msgs.msg import ArmStatus
+from vla_msgs.srv import ResetSimulation, StepSimulation
+
+from vla_policy.conversions import image_to_rgb, seconds
+from vla_policy_node.errors import NodeError
+from vla_policy_node.qos import LATCHED
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene after a reset.
+
+    Attributes:
+        task: name of the task.
+        seed: seed of the scene.
+        instruction: what the simulation asks for, in plain words.
+        time_limit: within which it is to be done [s, simulated].
+    """
+
+    task: str
+    seed: int
+    instruction: str
+    time_limit: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a goal ended.
+
+    Attributes:
+        success: whether the simulation judged the task as done.
+        reason: termination reason, a constant of ``ExecuteInstruction.Result``.
+        message: the reason in words.
+        seconds: duration of the goal [s, simulated].
+    """
+
+    success: bool
+    reason: int
+    message: str
+    seconds: float
+
+
+class SimulationClient:
+    """Talks to the nodes of ``sim.launch.py``; all work is done in the calling thread.
+
+    Args:
+        namespace: namespace of the nodes.
+        on_overview: called with each overview picture, Shape (480, 640, 3) uint8 RGB, and its stamp
+            [s]; without it no overview is rendered.
+        domain_id: ROS domain; None takes ``ROS_DOMAIN_ID``.
+    """
+
+    def __init__(
+        self,
+        namespace: str = "",
+        *,
+        on_overview: Callable[[NDArray[np.uint8], float], None] | None = None,
+        domain_id: int | None = None,
+    ) -> None:
+        self._context = Context()
+        self._context.init(domain_id=domain_id)
+        self._node = Node("simulation_client", namespace=namespace, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._arm: ArmStatus | None = None
+        self._node.create_subscription(ArmStatus, "arm_status", self._take_arm, LATCHED)
+        self._reset = self._node.create_client(ResetSimulation, "reset_simulation")
+        self._step = self._node.create_client(StepSimulation, "step_simulation")
+        self._action = ActionClient(self._node, ExecuteInstruction, "execute_instruction")
+        self._on_overview = on_overview
+        if on_overview is not None:
+            self._node.create_subscription(
+                Image, "camera/overview/image_raw", self._take_overview, qos_profile_sensor_data
+            )
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Wait until all three nodes are active and the arm is ready.
+
+        Args:
+            timeout: wall-clock time [s].
+
+        Raises:
+            NodeError: something is not there in time; the message names it.
+        """
+        self._wait("reset_simulation", self._reset.service_is_ready, timeout)
+        self._wait("step_simulation", self._step.service_is_ready, timeout)
+        self._wait("execute_instruction", self._action.server_is_ready, timeout)
+        self._wait("arm_status READY", self._arm_is_ready, timeout)
+
+    def reset(
+        self,
+        task: str,
+        seed: int,
+        *,
+        instructions: str = "train",
+        swap: bool = False,
+        timeout: float = 20.0,
+    ) -> Scene:
+        """Begin an episode; the arm is home and ready when this returns.
+
+        Args:
+            task: name of the task.
+            seed: seed of the scene.
+            instructions: which phrasings, ``train``, ``new_sentences`` or ``new_words``.
+            swap: same scene, but another object is named.
+            timeout: wall-clock time [s].
+
+        Raises:
+            NodeError: the simulation refused, or did not answer in time.
+        """
+        request = ResetSimulation.Request(
+            task=task, seed=seed, instructions=instructions, swap=swap
+        )
+        answer = self._call("reset_simulation", self._reset.call_async(request), timeout)
+        if not answer.success:
+            raise NodeError("reset_simulation", got=answer.message, expected="a scene")
+        self._wait("arm_status READY", self._arm_is_ready, timeout)
+        return Scene(task, seed, answer.instruction, answer.time_limit)
+
+    def execute(
+        self,
+        instruction: str,
+        time_limit: float = 0.0,
+        *,
+        seed: int = 0,
+        on_feedback: Callable[[Any], None] | None = None,
+        timeout: float = 600.0,
+    ) -> Outcome:
+        """Follow an instruction until it is done, its time is over, or it is aborted.
+
+        Args:
+            instruction: what to do.
+            time_limit: simulated time [s]; 0 takes the node's default.
+            seed: seed of the policy's noise.
+            on_feedback: called with each ``ExecuteInstruction.Feedback``.
+            timeout: wall-clock time [s].
+
+        Raises:
+            NodeError: the goal was rejected, or did not end in time.
+        """
+        goal = ExecuteInstruction.Goal(instruction=instruction, time_limit=time_limit, seed=seed)
+        take = None if on_feedback is None else lambda message: on_feedback(message.feedback)
+        handle = self._call(
+            "execute_instruction", self._action.send_goal_async(goal, take), timeout=20.0
+        )
+        if not handle.accepted:
+            raise NodeError("execute_instruction", got="goal rejected", expected="goal accepted")
+        self.resume()
+        result = self._call("execute_instruction", handle.get_result_async(), timeout).result
+        return Outcome(
+            success=result.reason == ExecuteInstruction.Result.SUCCESS,
+            reason=result.reason,
+            message=result.message,
+            seconds=result.elapsed,
+        )
+
+    def resume(self, timeout: float = 20.0) -> None:
+        """Let a simulation run on that ``pause_on_reset`` made stand still; else without effect."""
+        request = StepSimulation.Request(ticks=0)
+        self._call("step_simulation", self._step.call_async(request), timeout)
+
+    def spin(self, duration: float) -> None:
+        """Take messages for so long [s, wall clock]."""
+        end = time.monotonic() + duration
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def __enter__(self) -> SimulationClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, name: str, future: Any, timeout: float) -> Any:
+        self._wait(f"answer of {name}", future.done, timeout)
+        return future.result()
+
+    def _wait(self, what: str, done: Callable[[], bool], timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while not done():
+            if (left := end - time.monotonic()) <= 0:
+                raise NodeError(what, got=f"nothing within {timeout} s", expected="it in time")
+            self._executor.spin_once(timeout_sec=min(left, 0.05))
+
+    def _arm_is_ready(self) -> bool:
+        return self._arm is not None and self._arm.state == ArmStatus.READY
+
+    def _take_arm(self, message: ArmStatus) -> None:
+        self._arm = message
+
+    def _take_overview(self, message: Image) -> None:
+        if self._on_overview is not None:
+            self._on_overview(image_to_rgb(message), seconds(message.header.stamp))

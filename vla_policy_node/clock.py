@@ -1,0 +1,60 @@
+"""Clocks: when something last came, by a clock that cannot freeze or jump."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def steady() -> float:
+    """Return the steady clock [s]."""
+    return time.monotonic()
+
+
+class Arrival:
+    """Remembers when something last came.
+
+    The stamp says how old the thing is on the robot's clock; the steady clock says how long nothing
+    has come, even if the robot's clock stands still.
+
+    Args:
+        clock: the steady clock [s]; tests give their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = steady) -> None:
+        self._clock = clock
+        self._at: float | None = None
+        self.stamp: float | None = None
+
+    def mark(self, stamp: float) -> None:
+        """Note that something of this stamp [s] came now."""
+        self._at, self.stamp = self._clock(), stamp
+
+    def forget(self) -> None:
+        """Be as if nothing ever came."""
+        self._at = self.stamp = None
+
+    def silence(self) -> float:
+        """Return the time since the last arrival [s], infinite if there was none."""
+        return float("inf") if self._at is None else self._clock() - self._at
+
+    def age(self, now: float) -> float:
+        """Return the age of the newest stamp at ``now`` [s], infinite if there was none."""
+        return float("inf") if self.stamp is None else now - self.stamp
+
+
+class StampJump:
+    """Tells a stream of stamps that goes on from one that starts anew (reset, replay, outage).
+
+    Args:
+        gap: a step forward by more than this, or any step back, is a jump [s].
+    """
+
+    def __init__(self, gap: float) -> None:
+        self._gap = gap
+        self._last: float | None = None
+
+    def __call__(self, stamp: float) -> bool:
+        """Take the next stamp [s] and say whether it jumped; the first one does."""
+        last, self._last = self._last, stamp
+        return last is None or stamp < last - 1e-9 or stamp > last + self._gap

@@ -1,0 +1,125 @@
+"""The settings of the nodes: each field is a ROS parameter of the same name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_policy_node.parameters import setting
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """Parameters of policy_node."""
+
+    policy: str = setting(
+        "teacher",
+        "checkpoint folder, a name under the package's share/checkpoints, or "
+        "python:module.function for a function that returns a Policy",
+    )
+    device: str = setting("cpu", "torch device that the policy runs on, e.g. cpu or cuda:0")
+    torch_threads: int = setting(
+        0, "threads that torch may use; 0 leaves torch's choice", low=0, high=256
+    )
+    synchronous: bool = setting(
+        False, "wait for the chunk that is due before answering (with a simulator in lockstep)"
+    )
+    replan_steps: int = setting(
+        2, "a new chunk is wanted so many chunk steps after the last", low=1, high=64, live=True
+    )
+    image_transport: str = setting(
+        "raw",
+        "raw: camera/<name>/image_raw (Image); compressed: camera/<name>/image_raw/compressed",
+        choices=("raw", "compressed"),
+    )
+    image_timeout: float = setting(
+        0.3,
+        "images older than this, by stamp or by arrival, hold the arm",
+        unit="s",
+        low=0.02,
+        high=10.0,
+        live=True,
+    )
+    image_period: float = setting(
+        0.1,
+        "time between images; a synchronous policy waits for an image that must be under way",
+        unit="s",
+        low=0.001,
+        high=10.0,
+    )
+    synchronous_timeout: float = setting(
+        5.0,
+        "a synchronous policy that waited so long for images or a chunk holds the arm",
+        unit="s",
+        low=0.1,
+        high=600.0,
+    )
+    time_limit: float = setting(
+        30.0, "time limit of a goal that names none", unit="s", low=0.1, high=3600.0, live=True
+    )
+    warm_up: int = setting(2, "inferences made before the node is active", low=0, high=100)
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """Parameters of arm_node."""
+
+    arm: str = setting("x5", "arm model", choices=("x5", "l5"))
+    backend: str = setting("joint_topics", "what carries the joint targets to the arm")
+    lockstep: bool = setting(
+        False, "judge time-outs by stamps alone: the simulator waits for every command"
+    )
+    command_timeout: float = setting(
+        0.2,
+        "without an ee_command for so long, the arm holds",
+        unit="s",
+        low=0.02,
+        high=2.0,
+    )
+    joint_states_timeout: float = setting(
+        0.2, "without joint_states for so long, the arm holds", unit="s", low=0.02, high=2.0
+    )
+    refusal_timeout: float = setting(
+        2.0, "commands refused for so long abort the goal", unit="s", low=0.1, high=60.0
+    )
+    restart_gap: float = setting(
+        0.5,
+        "after a jump of the joint_states' stamps by more than this, or back, the commanded pose "
+        "starts again from the measured one",
+        unit="s",
+        low=0.1,
+        high=60.0,
+    )
+    home_speed: float = setting(
+        0.8, "greatest joint speed of the motion home", unit="rad/s", low=0.05, high=3.0
+    )
+    publish_tf: bool = setting(
+        True, "publish base_link -> eef_link on /tf (off where robot_state_publisher does)"
+    )
+    base_frame: str = setting("base_link", "frame of all poses")
+    tool_frame: str = setting("eef_link", "frame that the poses place")
+
+
+@dataclass(frozen=True)
+class SimSettings:
+    """Parameters of sim_node."""
+
+    task: str = setting("pick", "task of the first episode: reach, pick or place")
+    seed: int = setting(0, "seed of the first episode", low=0, high=2**31 - 1)
+    instructions: str = setting(
+        "train",
+        "which phrasings the instruction is drawn from",
+        choices=("train", "new_sentences", "new_words"),
+    )
+    mode: str = setting(
+        "paced",
+        "paced: physics follows the wall clock; lockstep: each tick waits for its joint target",
+        choices=("paced", "lockstep"),
+    )
+    speed: float = setting(
+        1.0, "simulated seconds in a wall-clock second (paced)", unit="1", low=0.05, high=20.0
+    )
+    image_size: int = setting(96, "side of the square camera images", unit="px", low=16, high=1024)
+    pause_on_reset: bool = setting(
+        False, "after a reset stand still until step_simulation (lockstep)", live=True
+    )
+    viewer: bool = setting(False, "open MuJoCo's passive viewer, where there is a screen")
