@@ -1,0 +1,50 @@
+"""Train a policy on demonstrations; resumes where the run's folder left off.
+
+With several processes or GPUs: ``accelerate launch -m vla_distill.cli.main train --config ...``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train a policy.
+
+    Attributes:
+        config: YAML file with the fields of vla_distill.training.config.TrainConfig.
+        data: dataset folder, instead of the file's.
+        out: folder of the run, instead of the file's.
+        steps: optimiser steps, instead of the file's.
+        seed: instead of the file's.
+        threads: CPU threads of torch, instead of the file's.
+    """
+
+    config: str
+    data: str | None = None
+    out: str | None = None
+    steps: int | None = None
+    seed: int | None = None
+    threads: int | None = None
+
+
+def main(arguments: Arguments) -> int:
+    """Run, and say where the policy is."""
+    from vla_distill.dataset import Dataset
+    from vla_distill.training.config import TrainConfig
+    from vla_distill.training.trainer import Trainer
+
+    config = TrainConfig.read(
+        arguments.config,
+        data=arguments.data,
+        out=arguments.out,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    trainer = Trainer(config, Dataset(config.data).cache())
+    trainer.run()
+    if trainer.accelerator.is_main_process:
+        print(f"policy: {trainer.folder / 'policy'}   curve: {trainer.folder / 'curve.png'}")
+    return 0

@@ -1,0 +1,94 @@
+"""What a training run is made of; read from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vla_policy.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        data: dataset folder (LeRobot v3, as ``vla collect`` writes it).
+        out: folder of the run: log, curve, state to resume from, and the policy.
+        preset: sizes of the network, see vla_policy.model.config.PRESETS.
+        seed: of the weights, the batches and the noise.
+        steps: optimiser steps.
+        batch: samples a step, over all processes.
+        learning_rate: after warm-up, until the decay.
+        warmup: steps of linear warm-up.
+        decay: share of the steps, at the end, in which the rate falls linearly to zero.
+        weight_decay: of AdamW, on matrices.
+        gradient_clip: largest gradient norm.
+        ema: decay of the averaged weights, which are the ones that are saved.
+        noises: denoising times drawn for each sample (CogACT's repeated diffusion steps).
+        grounding_weight: of the pointers' loss.
+        brightness, contrast: widest photometric change of an image, each way.
+        held_out: share of the episodes kept for the validation loss.
+        precision: ``bf16`` or ``no``.
+        log_every, save_every: steps.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+    """
+
+    data: str
+    out: str
+    preset: str = "tiny"
+    seed: int = 0
+    steps: int = 10_000
+    batch: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 300
+    decay: float = 0.5
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema: float = 0.998
+    noises: int = 2
+    grounding_weight: float = 1.0
+    brightness: float = 0.1
+    contrast: float = 0.1
+    held_out: float = 0.02
+    precision: str = "bf16"
+    log_every: int = 50
+    save_every: int = 500
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "noises", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise PolicyError(name, got=getattr(self, name), expected="at least 1")
+        if self.precision not in ("bf16", "no"):
+            raise PolicyError("precision", got=self.precision, expected="bf16 or no")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Warm-up, plateau, linear decay to zero."""
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.steps - step) / max(self.decay * self.steps, 1)
+        return self.learning_rate * min(1.0, rising, falling)
+
+    @classmethod
+    def read(cls, path: str | Path, **changes: Any) -> TrainConfig:
+        """Read a YAML file; ``changes`` that are not None win.
+
+        Raises:
+            PolicyError: the file is missing, is not a mapping, or has an unknown key.
+        """
+        if not Path(path).is_file():
+            raise PolicyError("--config", got=f"no file {path}", expected="a YAML file")
+        values = yaml.safe_load(Path(path).read_text())
+        known = sorted(cls.__dataclass_fields__)
+        if not isinstance(values, dict) or not set(values) <= set(known):
+            unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else values
+            raise PolicyError(str(path), got=f"unknown {unknown}", expected=f"keys of {known}")
+        values.update({key: value for key, value in changes.items() if value is not None})
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)

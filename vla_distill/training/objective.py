@@ -1,0 +1,63 @@
+"""What is minimised: the head's velocity error and the pointers' position error."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vla_distill.training.config import TrainConfig
+from vla_distill.training.samples import Batch
+from vla_policy.model import diffusion
+from vla_policy.model.network import VlaNetwork
+from vla_policy.model.plan import FullCompute
+
+
+class Objective(nn.Module):
+    """The network with its loss, as one module that Accelerate can wrap."""
+
+    def __init__(self, network: VlaNetwork, config: TrainConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.plan = FullCompute()
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            batch: samples.
+            generator: of photometric change, noise and times.
+
+        Returns:
+            ``loss`` (what is minimised), ``velocity`` (mean squared error, 1 is no better than
+            the mean), ``grounding_cm`` (mean distance of the target pointer).
+        """
+        images = self._augment(batch.images, generator) if self.training else batch.images
+        condition = self.network.think(
+            self.network.see(images), batch.text, batch.text_mask, batch.state, self.plan
+        )
+        repeats = self.config.noises
+        actions = batch.actions.repeat(repeats, 1, 1)
+        noise = torch.randn(actions.shape, generator=generator, device=actions.device)
+        times = diffusion.draw_times(len(actions), generator, actions.device)
+        noisy, velocity = diffusion.mix(actions, noise, times)
+        predicted, _ = self.network.head(noisy, times, condition.tokens.repeat(repeats, 1, 1))
+        error = functional.mse_loss(predicted.float(), velocity)
+        if not condition.positions.shape[1]:
+            return {"loss": error, "velocity": error}
+        offset = condition.positions.float() - batch.positions
+        grounding = functional.smooth_l1_loss(
+            condition.positions.float(), batch.positions, beta=0.1
+        )
+        return {
+            "loss": error + self.config.grounding_weight * grounding,
+            "velocity": error,
+            "grounding_cm": 10.0 * offset[:, 0].norm(dim=-1).mean(),
+        }
+
+    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Brightness and contrast of each image by itself; positions stay."""
+        shape = (*images.shape[:2], 1, 1, 1)
+        draw = torch.rand(2, *shape, generator=generator, device=images.device) * 2 - 1
+        return images * (1 + self.config.contrast * draw[0]) + 2 * self.config.brightness * draw[1]

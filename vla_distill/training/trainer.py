@@ -1,0 +1,242 @@
+"""The training loop, on Hugging Face Accelerate: one process or many, CPU or GPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vla_distill.training.config import TrainConfig
+from vla_distill.training.curve import draw_curve
+from vla_distill.training.objective import Objective
+from vla_distill.training.samples import Batch, Frames, Samples
+from vla_policy.checkpoint import save_policy
+from vla_policy.errors import PolicyError
+from vla_policy.model.config import ModelConfig, preset
+from vla_policy.model.network import VlaNetwork
+from vla_policy.model.policy import VlaPolicy
+from vla_policy.model.tokenizer import word_tokenizer, words_of
+
+VALIDATION_ROWS = 256
+
+
+class Trainer:
+    """One run: draws batches, steps, logs, saves, resumes.
+
+    The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
+    and ``policy/``, the averaged weights so far.
+
+    Raises:
+        PolicyError: the folder holds a run with another configuration.
+    """
+
+    def __init__(self, config: TrainConfig, frames: Frames) -> None:
+        self.config = config
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.accelerator = Accelerator(mixed_precision=config.precision)
+        set_seed(config.seed)
+        self.model = _sized(preset(config.preset), frames)
+        self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed)
+        self.statistics = self.samples.statistics()
+        self.tokenizer = word_tokenizer(words_of(frames.instructions))
+        objective = Objective(VlaNetwork(self.model), config)
+        self.average = AveragedModel(
+            objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
+        ).to(self.accelerator.device)
+        optimizer = torch.optim.AdamW(
+            _groups(objective, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95)
+        )
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.accelerator.register_for_checkpointing(self.average)
+        self.folder = Path(config.out)
+        self.step = 0
+
+    def run(self) -> VlaPolicy:
+        """Train to the end, from where the folder left off; returns the averaged policy."""
+        self._resume()
+        main = self.accelerator.is_main_process
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, disable=not main) as progress:
+            bar = progress.add_task("train", total=self.config.steps, completed=self.step)
+            begin, sums = time.perf_counter(), _Means()
+            while self.step < self.config.steps:
+                sums.add(self._optimise())
+                self.step += 1
+                last = self.step == self.config.steps
+                if self.step % self.config.log_every == 0 or last:
+                    seconds = time.perf_counter() - begin
+                    row = self._row(sums, seconds)
+                    text = " ".join(f"{k} {v:.3g}" for k, v in row.items() if "held" not in k)
+                    progress.update(bar, completed=self.step, description=text)
+                    begin, sums = time.perf_counter(), _Means()
+                if self.step % self.config.save_every == 0 or last:
+                    self._save()
+                    begin = time.perf_counter()
+        return self._policy()
+
+    def _optimise(self) -> dict[str, float]:
+        config, accelerator = self.config, self.accelerator
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(self.step)
+        rows = self.samples.draw(self.step, config.batch, config.seed)
+        rows = rows[accelerator.process_index :: accelerator.num_processes]
+        losses = self.objective(self._batch(rows), self._generator(self.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(losses["loss"])
+        accelerator.clip_grad_norm_(self.objective.parameters(), config.gradient_clip)
+        self.optimizer.step()
+        self.average.update_parameters(accelerator.unwrap_model(self.objective))
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _batch(self, rows: Any) -> Batch:
+        limit = self.model.language.max_text
+        batch = self.samples.batch(rows, self.tokenizer, self.statistics, limit)
+        return batch.to(self.accelerator.device)
+
+    def _generator(self, step: int) -> torch.Generator:
+        """Noise of a step: a function of seed, step and process, so a run can resume."""
+        key = (self.config.seed * 1_000_003 + step) * 64 + self.accelerator.process_index
+        return torch.Generator(self.accelerator.device).manual_seed(key % 2**63)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Losses of the averaged weights on held-out episodes, always with the same noise."""
+        rows = self.samples.held_out
+        if not len(rows):
+            return {}
+        rows = rows[:: max(len(rows) // VALIDATION_ROWS, 1)][:VALIDATION_ROWS]
+        self.average.eval()
+        means = _Means()
+        for part in range(0, len(rows), self.config.batch):
+            batch = self._batch(rows[part : part + self.config.batch])
+            with self.accelerator.autocast():
+                losses = self.average(batch, self._generator(-1 - part))
+            means.add({name: float(value) for name, value in losses.items()})
+        self.average.train()
+        return {f"held_out_{name}": value for name, value in means.take().items()}
+
+    def _row(self, sums: _Means, seconds: float) -> dict[str, float]:
+        means = sums.take()
+        row = {
+            "step": self.step,
+            **means,
+            "learning_rate": self.config.learning_rate_at(self.step),
+            "samples_per_second": sums.count * self.config.batch / seconds,
+        }
+        if self.step % (5 * self.config.log_every) == 0 or self.step == self.config.steps:
+            row |= self.validate()
+        if self.accelerator.is_main_process:
+            with (self.folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+        return row
+
+    def _save(self) -> None:
+        self._save_state()
+        if self.accelerator.is_main_process:
+            save_policy(self._policy(), self.folder / "policy")
+            draw_curve(self.folder / "log.jsonl", self.folder / "curve.png")
+        self.accelerator.wait_for_everyone()
+
+    def _save_state(self) -> None:
+        accelerator = self.accelerator
+        accelerator.wait_for_everyone()
+        new, old = self.folder / "state.new", self.folder / "state"
+        accelerator.save_state(str(new))
+        if accelerator.is_main_process:
+            (new / "step.json").write_text(json.dumps({"step": self.step}))
+            _replace(new, old)
+        accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        written = self.folder / "config.json"
+        state = self.folder / "state"
+        mine = self.config.to_dict()
+        if written.is_file():
+            theirs = json.loads(written.read_text())
+            free = {"out", "steps", "threads", "log_every", "save_every"}
+            other = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
+            if other and state.is_dir():
+                raise PolicyError(
+                    f"{self.folder}: {', '.join(other)}",
+                    got=[mine[k] for k in other],
+                    expected=f"{[theirs.get(k) for k in other]} to resume, or another --out",
+                )
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            written.write_text(json.dumps(mine, indent=2) + "\n")
+        if state.is_dir():
+            self.accelerator.load_state(str(state))
+            self.step = json.loads((state / "step.json").read_text())["step"]
+            self._trim_log()
+
+    def _trim_log(self) -> None:
+        """Drop what was logged after the state that is resumed from."""
+        log = self.folder / "log.jsonl"
+        if self.accelerator.is_main_process and log.is_file():
+            lines = log.read_text().splitlines(keepends=True)
+            log.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.step))
+
+    def _policy(self) -> VlaPolicy:
+        network = VlaNetwork(self.model)
+        network.load_state_dict(self.average.module.network.state_dict())
+        return VlaPolicy(network, self.tokenizer, self.statistics)
+
+
+class _Means:
+    """Running means of named numbers."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums: dict[str, float] = {}
+
+    def add(self, values: dict[str, float]) -> None:
+        self.count += 1
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def take(self) -> dict[str, float]:
+        return {name: value / max(self.count, 1) for name, value in self._sums.items()}
+
+
+def _sized(model: ModelConfig, frames: Frames) -> ModelConfig:
+    height, width = frames.images.shape[2:4]
+    if (height, width) != (model.image_size, model.image_size):
+        raise PolicyError(
+            "dataset images",
+            got=f"{width}x{height}",
+            expected=f"{model.image_size}x{model.image_size}",
+        )
+    return model
+
+
+def _groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in module.parameters() if p.ndim >= 2]
+    others = [p for p in module.parameters() if p.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put ``new`` in the place of ``old``; at every moment one of them is whole."""
+    aside = old.with_suffix(".old")
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)

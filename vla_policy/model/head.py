@@ -1,0 +1,129 @@
+"""The action head: a diffusion transformer in CogACT's form (arXiv 2411.19650, section 3.3).
+
+Plain pre-norm blocks without adaLN; the time step enters with the cognition feature, as the first
+condition token. State and pointer features are further condition tokens (not in CogACT).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vla_policy.model import diffusion
+from vla_policy.model.config import ModelConfig
+from vla_policy.model.plan import Plan
+
+BlockOutput = tuple[Tensor, Tensor]
+"""What attention and MLP of a block added to the residual stream."""
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, whose outputs can be reused from an earlier denoising step."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_width), nn.GELU(approximate="tanh"), nn.Linear(mlp_width, width)
+        )
+
+    def forward(self, x: Tensor, reuse: BlockOutput | None) -> tuple[Tensor, BlockOutput]:
+        """Transform (B, N, width); with ``reuse`` nothing is computed but two additions."""
+        if reuse is not None:
+            return x + reuse[0] + reuse[1], reuse
+        attention = self._attend(self.norm1(x))
+        x = x + attention
+        mlp = self.mlp(self.norm2(x))
+        return x + mlp, (attention, mlp)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, count, width = x.shape
+        qkv = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv[0], qkv[1], qkv[2]
+        weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        return self.out((weights @ value).transpose(1, 2).reshape(batch, count, width))
+
+
+class ActionHead(nn.Module):
+    """Denoises a chunk of actions under a condition."""
+
+    def __init__(self, config: ModelConfig, action_size: int) -> None:
+        super().__init__()
+        head = config.head
+        self.config = config
+        self.action_size = action_size
+        self.embed = nn.Linear(action_size, head.width)
+        self.positions = nn.Parameter(torch.randn(config.horizon, head.width) * 0.1)
+        self.condition = nn.Linear(config.language.width, head.width)
+        self.condition_mark = nn.Parameter(torch.randn(2 + config.pointers, head.width) * 0.1)
+        self.time = nn.Sequential(
+            nn.Linear(64, head.width), nn.SiLU(), nn.Linear(head.width, head.width)
+        )
+        self.blocks = nn.ModuleList(
+            Block(head.width, head.heads, head.mlp_width) for _ in range(head.layers)
+        )
+        self.norm = nn.LayerNorm(head.width)
+        self.out = nn.Linear(head.width, action_size)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        condition: Tensor,
+        reuse: list[BlockOutput] | None = None,
+    ) -> tuple[Tensor, list[BlockOutput]]:
+        """Predict the velocity.
+
+        Args:
+            noisy: Shape (B, T, action_size).
+            time: Shape (B,).
+            condition: cognition, state and pointers. Shape (B, 2 + pointers, language width).
+            reuse: block outputs of an earlier step, or None to compute.
+
+        Returns:
+            velocity (B, T, action_size) and the block outputs.
+        """
+        condition = self.condition(condition) + self.condition_mark
+        first = condition[:, :1] + self.time(_time_features(time))[:, None]
+        x = torch.cat([first, condition[:, 1:], self.embed(noisy) + self.positions], dim=1)
+        outputs = []
+        for index, block in enumerate(self.blocks):
+            x, output = block(x, reuse[index] if reuse is not None else None)
+            outputs.append(output)
+        return self.out(self.norm(x[:, -noisy.shape[1] :])), outputs
+
+    def sample(self, noise: Tensor, condition: Tensor, plan: Plan) -> tuple[Tensor, int]:
+        """Denoise by DDIM; the plan says which steps are computed.
+
+        Args:
+            noise: Shape (B, T, action_size).
+            condition: Shape (B, 2 + pointers, language width).
+
+        Returns:
+            The chunk (B, T, action_size) and how many steps were computed.
+        """
+        x, outputs, computed = noise, None, 0
+        steps = self.config.head.steps
+        for step, now, after in diffusion.timesteps(steps):
+            refresh = outputs is None or plan.refreshes_step(step, steps)
+            computed += refresh
+            velocity, outputs = self(
+                x, x.new_full((len(x),), now), condition, None if refresh else outputs
+            )
+            x = diffusion.ddim_step(x, velocity, now, after)
+        return x, computed
+
+
+def _time_features(time: Tensor) -> Tensor:
+    """Sines and cosines of the time in [0, 1]. Shape (B, 64)."""
+    frequencies = torch.exp(torch.linspace(0.0, math.log(100.0), 32, device=time.device))
+    angle = time[:, None] * frequencies
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -1,0 +1,198 @@
+"""The network as a :class:`vla_policy.contract.Policy`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from vla_policy.contract import (
+    ActionChunk,
+    ComputeReport,
+    Memory,
+    Observation,
+)
+from vla_policy.model import flops
+from vla_policy.model.actions import ACTION_SIZE, Statistics
+from vla_policy.model.config import preset
+from vla_policy.model.network import Condition, VlaNetwork
+from vla_policy.model.plan import FullCompute, Plan
+from vla_policy.model.tokenizer import tokenize, word_tokenizer
+
+
+class VlaPolicy:
+    """A network with its tokenizer and statistics, on a device.
+
+    Args:
+        network: the weights; put into eval mode.
+        tokenizer: from words to ids.
+        statistics: of the data that the network was trained on.
+        policy_hash: identifies weights and recipe.
+        device: where to compute, e.g. ``cpu`` or ``cuda:0``.
+        plan: what is computed; everything by default.
+    """
+
+    def __init__(
+        self,
+        network: VlaNetwork,
+        tokenizer: Tokenizer,
+        statistics: Statistics,
+        *,
+        policy_hash: str = "untrained",
+        device: str = "cpu",
+        plan: Plan | None = None,
+    ) -> None:
+        self.network = network.eval().to(device)
+        self.config = network.config
+        self.tokenizer = tokenizer
+        self.statistics = statistics
+        self.policy_hash = policy_hash
+        self.device = torch.device(device)
+        self.plan = plan or FullCompute()
+
+    @classmethod
+    def random(cls, preset_name: str = "test", seed: int = 0) -> VlaPolicy:
+        """An untrained policy, for tests and timing."""
+        torch.manual_seed(seed)
+        config = preset(preset_name)
+        tokenizer = word_tokenizer(["pick", "up", "the", "red", "cube"])
+        return cls(VlaNetwork(config), tokenizer, Statistics.identity(config.horizon))
+
+    @property
+    def cameras(self) -> Sequence[str]:
+        return self.config.cameras
+
+    @property
+    def image_size(self) -> int:
+        return self.config.image_size
+
+    @property
+    def step_dt(self) -> float:
+        return self.config.step_dt
+
+    @property
+    def horizon(self) -> int:
+        return self.config.horizon
+
+    def start(self, seed: int) -> Memory:
+        return Memory(seed=seed)
+
+    @torch.inference_mode()
+    def infer(
+        self, observations: Sequence[Observation], memories: Sequence[Memory]
+    ) -> list[ActionChunk]:
+        """See :meth:`vla_policy.contract.Policy.infer`."""
+        begin = time.perf_counter()
+        for observation in observations:
+            observation.validate(self.cameras)
+        states = np.stack([o.state for o in observations]).astype(np.float64)
+        features = torch.from_numpy(self.statistics.read_state(states)).to(self.device)
+        ids, mask = tokenize(
+            self.tokenizer,
+            [o.instruction for o in observations],
+            self.config.language.max_text,
+        )
+        visual = self.network.see(self._images(observations))
+        seen = self._now()
+        condition = self.network.think(
+            visual, ids.to(self.device), mask.to(self.device), features, self.plan
+        )
+        thought = self._now()
+        noise = torch.from_numpy(self._noise(memories)).to(self.device)
+        actions, computed = self.network.head.sample(noise, condition.tokens, self.plan)
+        targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
+        end = self._now()
+        report = self._report(condition, ids.shape[1], computed, (begin, seen, thought, end))
+        return [
+            self._chunk(observation, memory, row, report)
+            for observation, memory, row in zip(observations, memories, targets, strict=True)
+        ]
+
+    def _images(self, observations: Sequence[Observation]) -> torch.Tensor:
+        size = self.image_size
+        pixels = np.empty((len(observations), len(self.cameras), size, size, 3), np.uint8)
+        for row, observation in enumerate(observations):
+            for column, name in enumerate(self.cameras):
+                image = observation.images[name]
+                if image.shape[:2] != (size, size):
+                    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+                pixels[row, column] = image
+        return normalise_pixels(torch.from_numpy(pixels).to(self.device))
+
+    def _noise(self, memories: Sequence[Memory]) -> NDArray[np.float32]:
+        shape = (self.horizon, ACTION_SIZE)
+        return np.stack(
+            [
+                np.random.default_rng([m.seed, m.sequence]).standard_normal(shape, np.float32)
+                for m in memories
+            ]
+        )
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def _report(
+        self,
+        condition: Condition,
+        text_tokens: int,
+        computed: int,
+        times: tuple[float, float, float, float],
+    ) -> ComputeReport:
+        config = self.config
+        kept = condition.language.kept.shape[1]
+        layers_run = condition.language.layers_run
+        steps = config.head.steps
+        operations = (
+            flops.vision(config)
+            + len(layers_run) * flops.language_layer(config, kept, text_tokens)
+            + flops.grounding(config, kept)
+            + computed * flops.head_step(config)
+            + (steps - computed) * flops.head_step(config, computed=False)
+        )
+        spans = {
+            name: 1e3 * (after - before)
+            for name, before, after in zip(
+                ("vision", "language", "head"), times, times[1:], strict=False
+            )
+        }
+        return ComputeReport(
+            layers_run=layers_run,
+            visual_tokens=(config.visual_tokens, kept),
+            head_steps=(steps, computed),
+            gflops=operations / 1e9,
+            milliseconds={**spans, "total": 1e3 * (times[-1] - times[0])},
+        )
+
+    def _chunk(
+        self,
+        observation: Observation,
+        memory: Memory,
+        targets: NDArray[np.float32],
+        report: ComputeReport,
+    ) -> ActionChunk:
+        chunk = ActionChunk(
+            targets=targets,
+            stamp=observation.stamp,
+            step_dt=self.step_dt,
+            sequence=memory.sequence,
+            policy_hash=self.policy_hash,
+            instruction=observation.instruction,
+            seed=memory.seed,
+            input_stamps=observation.input_stamps,
+            report=report,
+        )
+        memory.sequence += 1
+        memory.previous = chunk
+        return chunk
+
+
+def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 images (..., H, W, 3) to float (..., 3, H, W) in [-1, 1]."""
+    return pixels.movedim(-1, -3).float().div_(127.5).sub_(1.0)
