@@ -32,7 +32,7 @@ class Arguments:
     instructions: Literal["train", "new_sentences", "new_words"] = "train"
     """Sentences of the training data, unseen sentences of known words, or unseen words."""
     latency: str = "none"
-    """How long a chunk takes in simulated time: none, measured (on this machine) or milliseconds."""
+    """Simulated time that a chunk takes: none, measured (on this machine) or milliseconds."""
     swap: bool = False
     """Keep each scene but ask for another of its objects; success is that one."""
     replan_steps: int = 2

@@ -1,11 +1,12 @@
 """The ``vla`` command.
 
-A verb is a module of this package: ``vla collect`` is ``vla_distill/cli/collect.py``. Adding the file
-adds the verb; nothing is listed here. The module gives
+A verb is a module of this package: ``vla collect`` is ``vla_distill/cli/collect.py``. Adding the
+file adds the verb; nothing is listed here. The module gives
 
 - a docstring, whose first line is the verb's line in ``vla --help`` (read without importing it);
 - either ``Arguments`` (a frozen dataclass whose attribute docs become the help, or a union of such
-  dataclasses for sub-verbs as in ``vla bench flops``) and ``main(arguments) -> int``, parsed by tyro;
+  dataclasses for sub-verbs as in ``vla bench flops``), parsed by tyro, and
+  ``main(arguments) -> int``;
 - or ``raw_main(argv: list[str]) -> int``, which gets everything after the verb unparsed
   (``vla launch FILE name:=value``).
 

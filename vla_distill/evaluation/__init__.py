@@ -1,1 +1,1 @@
-"""Closed-loop evaluation: the policy drives simulated arms through the robot's own player and gate."""
+"""Closed-loop evaluation: the policy drives simulated arms through the robot's player and gate."""

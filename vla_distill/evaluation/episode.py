@@ -9,7 +9,7 @@ from vla_distill.errors import DistillError
 from vla_sim.tasks import get_suite
 
 EVALUATION_SEEDS = range(100_000)
-"""Seeds for evaluation. Training data is made from seeds of 1,000,000 and more, never from these."""
+"""Seeds for evaluation. Training data is made from seeds of 1,000,000 and more."""
 
 INSTRUCTION_SPLITS = ("train", "new_sentences", "new_words")
 """Sentences of the training data, unseen sentences of known words, sentences with unseen words."""

@@ -16,8 +16,8 @@ from vla_distill.evaluation.episode import EpisodeResult
 class Journal:
     """A JSONL file: one line of settings, then one line a wave of episodes.
 
-    A wave (the episodes that shared their batches) is written at once or not at all, so an evaluation
-    that goes on has exactly the batches of one that was never interrupted.
+    A wave (the episodes that shared their batches) is written at once or not at all, so an
+    evaluation that goes on has exactly the batches of one that was never interrupted.
 
     Args:
         path: the file; None keeps everything in memory.

@@ -1,8 +1,8 @@
 """Closed-loop rollouts: several simulated arms stepped together, one policy.
 
-What happens in a control tick is what happens on the robot (policy_node and arm_node), with the same
-chunk player, inverse kinematics and safety gate: a chunk that has arrived is added; if a new one is
-wanted, the policy is asked; what the player says is due goes through the controller to the arm.
+What happens in a control tick is what happens on the robot (policy_node and arm_node), with the
+same chunk player, inverse kinematics and safety gate: a chunk that has arrived is added; if a new
+one is wanted, the policy is asked; what the player says is due goes through the controller.
 """
 
 from __future__ import annotations

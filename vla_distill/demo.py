@@ -1,0 +1,279 @@
+"""The demo: instructions in plain words go through the real ROS graph to a simulated arm.
+
+Two child processes do the work: ``vla launch sim.launch.py`` (the nodes, under the real
+``launch``) and ``vla_policy_node.session`` (the client that resets, instructs and records). This
+module starts them, shows how they go on, stops them, and makes the video, the report and
+``result.json`` from what they leave. The simulation runs in lockstep: a slow machine changes the
+wall time and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vla_distill.errors import DistillError
+from vla_distill.evaluation.machine import command, commit, machine
+from vla_distill.report.episode_log import EpisodeLog, read_log, read_pictures
+from vla_distill.report.page import write_page
+from vla_distill.report.video import Image, VideoWriter, caption, inset
+
+EPISODES: tuple[tuple[str, int], ...] = (("reach", 0), ("pick", 1), ("place", 2), ("place", 3))
+"""Task and seed of each episode: the first evaluation seeds in order, not picked by outcome."""
+FPS = 10
+STOP_SECONDS = 20.0
+"""How long the nodes may take to shut down before they are killed [s]."""
+GREEN, RED, GREY = (122, 220, 140), (255, 120, 110), (200, 200, 200)
+SUBTITLE = (
+    "Instructions in plain words, sent as ROS 2 goals to a policy that sees two cameras and moves"
+    " a simulated ARX X5."
+)
+
+
+class GraphError(RuntimeError):
+    """The ROS graph did not come up or did not carry an episode through.
+
+    Args:
+        what: what went wrong.
+        log: the launch's output; its end is shown.
+    """
+
+    def __init__(self, what: str, log: Path) -> None:
+        lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+        super().__init__("\n".join([f"ROS graph: {what}; the end of {log} is", *lines]))
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """What to show.
+
+    Attributes:
+        policy: a checkpoint folder, or the name of an installed one.
+        out: folder to leave the results in; replaced when the new ones are complete.
+        episodes: task and seed of each episode.
+        launch_arguments: more arguments of the launch file, each ``name:=value``.
+    """
+
+    policy: str = "teacher"
+    out: Path = Path("runs/demo")
+    episodes: Sequence[tuple[str, int]] = EPISODES
+    launch_arguments: Sequence[str] = ()
+
+
+def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Run the demo.
+
+    Args:
+        config: what to show.
+        tell: called with each event: ``launch``, ``ready``, ``begin``, ``feedback``, ``end`` (see
+            :mod:`vla_policy_node.session`) and ``report``.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        DistillError: there is no ROS 2 in this environment.
+        GraphError: the nodes did not come up, or an episode could not be run.
+    """
+    if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("vla_msgs") is None:
+        raise DistillError(
+            "ROS 2", got="no rclpy or vla_msgs", expected="`make setup`, then `source env.sh`"
+        )
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".demo-", dir=config.out.parent))
+    folder.chmod(0o755)
+    try:
+        _drive(config, folder, tell)
+        tell({"event": "report"})
+        result = _finish(config, folder)
+        _replace(config.out, folder)
+        return result
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drive(config: DemoConfig, folder: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
+    """Launch the nodes, run the session, pass its events on."""
+    environment = dict(os.environ)
+    # A domain of its own keeps the demo apart from other robots on this machine or network.
+    environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    environment.setdefault("MUJOCO_GL", "egl")
+    environment["PYTHONUNBUFFERED"] = "1"
+    log = folder / "launch.log"
+    policy = Path(config.policy)
+    arguments = [
+        "mode:=lockstep",
+        f"policy:={policy.resolve() if policy.is_dir() else config.policy}",
+        *config.launch_arguments,
+    ]
+    vla = [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *arguments]
+    wanted = [f"{task}:{seed}" for task, seed in config.episodes]
+    session = [sys.executable, "-m", "vla_policy_node.session", "--out", str(folder / "episodes")]
+    tell({"event": "launch"})
+    with (
+        log.open("wb") as log_file,
+        _child(vla, environment, log_file) as launch,
+        _child([*session, *wanted], environment, log_file, pipe=True) as client,
+    ):
+        assert client.stdout is not None
+        while True:
+            # Not to wait for the session's time-out when the nodes are gone.
+            if not select.select([client.stdout], [], [], 0.5)[0]:
+                if launch.poll() is not None:
+                    raise GraphError(f"the nodes ended with exit code {launch.returncode}", log)
+                continue
+            line = client.stdout.readline()
+            if not line:
+                break
+            if not line.startswith(b"{"):
+                continue
+            event = json.loads(line)
+            if event["event"] == "error":
+                raise GraphError(event["message"], log)
+            tell(event)
+        if client.wait() != 0:
+            raise GraphError(f"the session ended with exit code {client.returncode}", log)
+
+
+@contextmanager
+def _child(
+    words: Sequence[str], environment: Mapping[str, str], log: Any, pipe: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
+    child = subprocess.Popen(
+        words,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if pipe else log,
+        stderr=log,
+        start_new_session=True,
+        bufsize=0,  # so that select sees every line
+    )
+    try:
+        yield child
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """SIGINT, as Ctrl-C would; what does not end in time is killed, with all it started."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+
+
+def _finish(config: DemoConfig, folder: Path) -> dict[str, Any]:
+    """Make video, report and result from the logs."""
+    paths = sorted((folder / "episodes").glob("*/log.json"))
+    logs = [read_log(path) for path in paths]
+    films = [film(log, path.parent) for log, path in zip(logs, paths, strict=True)]
+    writer = VideoWriter(folder / "demo.mp4", FPS)
+    for pictures in films:
+        for picture in [*pictures, *pictures[-1:] * FPS]:
+            writer.add(picture)
+    writer.close()
+    result = summary(config, logs)
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    facts = {
+        "command": result["command"],
+        "commit": result["commit"] or "-",
+        "processor": str(result["machine"]["processor"]),
+    }
+    write_page(
+        folder / "report.html",
+        logs,
+        films,
+        title="lean_vla demo",
+        subtitle=SUBTITLE,
+        facts=facts,
+        video="demo.mp4" if (folder / "demo.mp4").exists() else "",
+        fps=FPS,
+    )
+    for path in paths:
+        for picture in path.parent.glob("*.jpg"):
+            picture.unlink()
+    return result
+
+
+def film(log: EpisodeLog, folder: Path) -> list[Image]:
+    """The episode's pictures: the overview, the policy's cameras in its corner, the instruction."""
+    cameras = read_pictures(folder)
+    overview = cameras.pop("overview", {})
+    pictures = []
+    for milliseconds, path in overview.items():
+        small = {
+            name: _read(found[milliseconds])
+            for name, found in cameras.items()
+            if milliseconds in found
+        }
+        detail = f"{milliseconds / 1000:.1f} s"
+        pictures.append(caption(inset(_read(path), small), log.instruction, detail, GREY))
+    if pictures:
+        word, color = ("done", GREEN) if log.success else (log.reason, RED)
+        last = list(overview.values())[-1]
+        pictures[-1] = caption(_read(last), log.instruction, word, color)
+    return pictures
+
+
+def summary(config: DemoConfig, logs: Sequence[EpisodeLog]) -> dict[str, Any]:
+    """The content of ``result.json``."""
+    return {
+        "episodes": [
+            {
+                "task": log.task,
+                "seed": log.seed,
+                "instruction": log.instruction,
+                "success": log.success,
+                "seconds": log.seconds,
+                "reason": log.reason,
+                "wall_seconds": log.wall_seconds,
+                "chunks": len(log.chunk_time),
+            }
+            for log in logs
+        ],
+        "success_rate": float(np.mean([log.success for log in logs])) if logs else 0.0,
+        "policy": config.policy,
+        "commit": commit(),
+        "command": command(),
+        "machine": machine(),
+    }
+
+
+def _replace(out: Path, folder: Path) -> None:
+    """Put the finished folder in the place of the old one; nobody sees a half of either."""
+    old = folder.with_name(folder.name + "-old")
+    if out.exists():
+        out.rename(old)
+    folder.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(path: Path) -> Image:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise DistillError(f"picture {path}", got="nothing readable", expected="a JPEG")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
