@@ -99,11 +99,10 @@ class DatasetWriter:
         """Remember that the episode was tried and is not kept."""
         (self.partial / (episode_name(task, seed) + FAILURE_SUFFIX)).touch()
 
-    def frames(self, task: str, seed: int) -> int:
-        """Number of frames of a written episode."""
-        return json.loads((self.partial / episode_name(task, seed) / EPISODE_FILE).read_text())[
-            "length"
-        ]
+    def note(self, task: str, seed: int) -> dict[str, Any]:
+        """What is noted about a written episode: ``length``, ``noise``, ``instruction`` and more."""
+        path = self.partial / episode_name(task, seed) / EPISODE_FILE
+        return json.loads(path.read_text())
 
     def add_episode(self, frames: EpisodeFrames) -> None:
         """Write an episode, all or nothing.
@@ -144,12 +143,15 @@ class DatasetWriter:
                 f"{folder}", got="an episode that is there already", expected="a new one"
             ) from None
 
-    def finish(self, episodes: Sequence[tuple[str, int]] | None = None) -> Path:
+    def finish(
+        self, episodes: Sequence[tuple[str, int]] | None = None, summary: str | None = None
+    ) -> Path:
         """Join the episodes into the dataset and remove what was partial.
 
         Args:
             episodes: (task, seed) of those to take, in this order; None: all, in order of seeds, the
                 tasks taking turns.
+            summary: text of a file ``summary.json`` beside ``meta``; not part of the content.
 
         Returns:
             The dataset's folder.
@@ -167,6 +169,8 @@ class DatasetWriter:
         merging = self.path.with_name(self.path.name + ".merging")
         shutil.rmtree(merging, ignore_errors=True)
         assemble(folders, merging, self.cameras, self.image_size, self.fps, self._config)
+        if summary is not None:
+            (merging / layout.SUMMARY_PATH).write_text(summary)
         merging.rename(self.path)
         shutil.rmtree(self.partial)
         return self.path

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout
+from vla_distill.dataset.check import check
 
 CAMERAS = ("front", "wrist")
 SIZE = (32, 32)
@@ -27,9 +28,9 @@ def episode(task: str, seed: int, length: int, noise: str = "none") -> EpisodeFr
         images[camera] = frames
     return EpisodeFrames(
         images=images,
-        state=rng.normal(size=(length, 8)).astype(np.float32),
-        action=rng.normal(size=(length, 7)).astype(np.float32),
-        keypoints=rng.normal(size=(length, 6)).astype(np.float32),
+        state=rng.uniform(0.0, 0.08, (length, 8)).astype(np.float32),
+        action=rng.uniform(0.0, 0.08, (length, 7)).astype(np.float32),
+        keypoints=rng.uniform(0.0, 0.3, (length, 6)).astype(np.float32),
         perturbed=rng.random(length) < 0.3,
         instruction=f"{task} the red cube {seed % 2}",
         task=task,
@@ -202,3 +203,12 @@ def test_foreign_columns_are_named(dataset: Path) -> None:
     pq.write_table(pq.read_table(path).drop_columns(["action"]), path)
     with pytest.raises(DatasetError, match=r"file-000\.parquet: column.*action"):
         _ = Dataset(dataset).columns
+
+
+def test_check_finds_nothing_in_a_good_dataset_and_all_faults_in_a_bad_one(dataset: Path) -> None:
+    faults, summary = check(dataset, progress=False)
+    assert not faults and summary["episodes"] == {"pick": 2, "place": 1}
+    _truncate(dataset / "videos/observation.images.front/chunk-000/file-000.mp4")
+    (dataset / layout.STATISTICS_PATH).unlink()
+    faults, _ = check(dataset, progress=False)
+    assert len(faults) == 2 and "stats.json" in faults[0] and "front" in faults[1]

@@ -1,0 +1,63 @@
+"""Laws of the disturbances: labels stay clean, nothing goes below the table, seeds decide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, Situation
+
+STEPS = 80
+
+
+def run(noise: float, seed: int, **config: float) -> tuple[np.ndarray, np.ndarray, str]:
+    """Commands toward a point on the table, clean and executed, and what happened."""
+    rng = np.random.default_rng(seed)
+    disturbance = Disturbance(DisturbanceConfig(**config), noise, True, rng, 0.1)
+    clean, executed = [], []
+    commanded = np.array([0.3, 0.0, 0.25, 0.0, np.pi / 2, 0.0, 0.08])
+    target = np.array([0.35, 0.1, 0.02])
+    for step in range(STEPS):
+        command = commanded.copy()
+        command[:3] += np.clip(target - commanded[:3], -0.02, 0.02)
+        situation = Situation(step, commanded, 0.08, commanded[:3], target)
+        kept = command.copy()
+        commanded = disturbance.apply(command, situation)
+        np.testing.assert_array_equal(command, kept)
+        clean.append(command)
+        executed.append(commanded)
+    return np.array(clean), np.array(executed), disturbance.description
+
+
+def test_no_noise_executes_the_very_command() -> None:
+    clean, executed, description = run(0.0, 3)
+    np.testing.assert_array_equal(clean, executed)
+    assert description == "none"
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = run(1.0, 5), run(1.0, 5), run(1.0, 6)
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_drift_is_smooth_stays_above_the_table_and_leaves_the_gripper(seed: int) -> None:
+    clean, executed, description = run(1.0, seed, drift_share=1.0, error_share=0.0)
+    assert description == "drift"
+    offset = executed - clean
+    assert 0.001 < np.abs(offset[:, :3]).max() < 0.06
+    assert (executed[:, 2] >= np.minimum(clean[:, 2], 0.03) - 1e-9).all()
+    np.testing.assert_array_equal(offset[:, 6], 0.0)
+    assert (offset == 0.0).all(1).any()  # and there are calm stretches
+
+
+def test_errors_pass() -> None:
+    kinds = set()
+    for seed in range(30):
+        clean, executed, description = run(1.0, seed, drift_share=0.0, error_share=1.0)
+        kinds.add(description)
+        assert (np.abs(executed - clean).max(1) > 0).sum() <= 13
+        np.testing.assert_array_equal(executed[-10:], clean[-10:])
+        assert np.abs(np.diff(executed[:, :3], axis=0)).max() < 0.06
+    assert {"displace", "miss"} <= kinds

@@ -1,0 +1,152 @@
+"""Collects demonstrations of a suite into a dataset: ``vla collect``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from vla_sim.constants import CAMERAS, IMAGE_SIZE, STEP_DT
+
+from vla_distill.collection.config import CollectConfig
+from vla_distill.collection.disturbance import DisturbanceConfig
+from vla_distill.collection.pool import Attempt, Plan, attempts
+from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, layout
+
+
+def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
+    """Collect, or go on collecting, until the dataset is complete.
+
+    Args:
+        config: what to collect.
+        progress: show a progress bar.
+
+    Returns:
+        The summary: by task kept, attempted, success rate, frames and noise; frames, seconds.
+
+    Raises:
+        CollectionError: the plan is impossible, or the experts fail.
+        DatasetError: something else is at ``out``.
+    """
+    tasks = config.task_names()
+    start = time.perf_counter()
+    collection = {
+        "suite": config.suite,
+        "tasks": list(tasks),
+        "seed": config.seed,
+        "disturbance": DisturbanceConfig().scaled(config.noise),
+    }
+    if config.out.exists():
+        return _finished(config, tasks, json.loads(json.dumps(collection)))
+    arguments = {
+        "path": config.out,
+        "cameras": CAMERAS,
+        "image_size": (IMAGE_SIZE, IMAGE_SIZE),
+        "fps": round(1 / STEP_DT),
+        "collection": collection,
+    }
+    writer = DatasetWriter(**arguments)
+    plan = Plan(arguments, config.noise, IMAGE_SIZE)
+    processes = config.processes or os.cpu_count() or 1
+    results: list[Attempt] = []
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, disable=not progress) as bars:
+        rows = {name: bars.add_task(name, total=config.episodes, note="") for name in tasks}
+        for attempt in attempts(plan, writer, tasks, config.episodes, config.seed, processes):
+            results.append(attempt)
+            same = [each for each in results if each.task == attempt.task]
+            kept = sum(each.kept for each in same)
+            note = f"{kept / len(same):.0%} solved"
+            bars.update(rows[attempt.task], completed=kept, note=note)
+    order = {name: number for number, name in enumerate(tasks)}
+    chosen = sorted((a.seed, order[a.task], a.task) for a in results if a.kept)
+    summary = _summary(config, tasks, results, time.perf_counter() - start)
+    episodes = [(task, seed) for seed, _, task in chosen]
+    writer.finish(episodes, json.dumps(summary, indent=2))
+    return summary
+
+
+def _finished(
+    config: CollectConfig, tasks: tuple[str, ...], collection: dict[str, Any]
+) -> dict[str, Any]:
+    """The summary of a dataset that is complete already.
+
+    Raises:
+        DatasetError: it was collected differently, or is something else.
+    """
+    dataset = Dataset(config.out)
+    path = config.out / layout.COLLECTION_PATH
+    noted = json.loads(path.read_text()).get("collection") if path.exists() else None
+    count = config.episodes * len(tasks)
+    if noted != collection or len(dataset.episodes) != count:
+        raise DatasetError(
+            f"{config.out}",
+            got=f"another dataset of {len(dataset.episodes)} episodes",
+            expected="a free path, or the dataset that was asked for",
+        )
+    return json.loads((config.out / layout.SUMMARY_PATH).read_text())
+
+
+def _summary(
+    config: CollectConfig, tasks: tuple[str, ...], results: list[Attempt], seconds: float
+) -> dict[str, Any]:
+    rows = []
+    for task in tasks:
+        mine = [each for each in results if each.task == task]
+        kept = [each for each in mine if each.kept]
+        kinds = sorted({each.noise for each in kept})
+        rows.append(
+            {
+                "name": task,
+                "kept": len(kept),
+                "attempted": len(mine),
+                "success_rate": round(len(kept) / len(mine), 4),
+                "frames": sum(each.frames for each in kept),
+                "noise": {kind: sum(each.noise == kind for each in kept) for kind in kinds},
+                "refused_ticks": sum(each.refused for each in mine),
+            }
+        )
+    words = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
+    return {
+        "tasks": rows,
+        "episodes": sum(row["kept"] for row in rows),
+        "frames": sum(row["frames"] for row in rows),
+        "seconds": round(seconds, 1),
+        "resumed": sum(each.seconds == 0.0 for each in results),
+        "config": words,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The checked-out commit, or nothing outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+if __name__ == "__main__":
+    from vla_distill.cli.collect import run
+
+    raise SystemExit(run())

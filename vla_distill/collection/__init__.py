@@ -1,0 +1,1 @@
+"""Demonstrations by scripted experts, disturbed on purpose so that recovery can be learned."""

@@ -1,0 +1,61 @@
+"""What to collect, and with which seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_sim.constants import TRAIN_SEED_START
+
+from vla_distill.collection.errors import CollectionError
+
+TRAIN_SEED_STOP = 100_000_000
+"""Demonstrations use seeds from ``TRAIN_SEED_START`` up to here; evaluation those below 100 000."""
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What to collect.
+
+    Attributes:
+        out: the dataset's folder; run again with the same words to go on after an interruption.
+        suite: name of the suite.
+        tasks: comma-separated names of tasks; all of the suite if empty.
+        episodes: episodes kept of each task.
+        seed: first seed of each task; 1 000 000 or more, so that evaluation seeds stay unseen.
+        noise: scale of drift and injected errors; 0 for clean demonstrations.
+        processes: worker processes; 0 for one a core.
+        json: also write the summary into this file.
+    """
+
+    out: Path
+    suite: str = "arx5"
+    tasks: str = ""
+    episodes: int = 500
+    seed: int = TRAIN_SEED_START
+    noise: float = 1.0
+    processes: int = 0
+    json: Path | None = None
+
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks, checked.
+
+        Raises:
+            CollectionError: a number is out of range.
+            SimulationError: no such suite or task.
+        """
+        from vla_sim.tasks import get_suite, get_task  # brings MuJoCo, which --help can do without
+
+        last = self.seed + 2 * self.episodes
+        if not TRAIN_SEED_START <= self.seed or last > TRAIN_SEED_STOP:
+            raise CollectionError(
+                "seed", got=self.seed, expected=f"{TRAIN_SEED_START} to {TRAIN_SEED_STOP}"
+            )
+        if self.episodes < 1:
+            raise CollectionError("episodes", got=self.episodes, expected="1 or more")
+        if not 0.0 <= self.noise <= 3.0:
+            raise CollectionError("noise", got=self.noise, expected="0 to 3")
+        names = [name.strip() for name in self.tasks.split(",") if name.strip()]
+        for name in names:
+            get_task(name)
+        return tuple(dict.fromkeys(names)) or get_suite(self.suite)

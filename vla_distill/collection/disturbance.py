@@ -1,0 +1,223 @@
+"""What goes wrong on purpose while an expert demonstrates.
+
+Two kinds. **Drift**: for stretches of a second or so, smooth noise is added to the executed command,
+while the label stays the expert's clean command for the state it is then in. After DART (Laskey et
+al., "DART: Noise Injection for Robust Imitation Learning", CoRL 2017), with correlated instead of
+white noise, because labels are chunks: those of later steps come from later states, and only slow
+noise keeps them a sensible continuation. **Errors**: the arm is carried off, the gripper opens while
+carrying, or closes beside the object; then the expert recovers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+GRIPPER_OPEN = 0.08
+LOWEST = 0.03
+"""Noise never pushes a command below this height, or below the clean command if that is lower [m]."""
+
+
+@dataclass(frozen=True)
+class DisturbanceConfig:
+    """How much goes wrong.
+
+    Attributes:
+        drift_share: share of the episodes with drift.
+        error_share: share of the episodes with an injected error.
+        position: standard deviation of the drift [m].
+        rotation: standard deviation of the drift [rad].
+        correlation: time after which the drift is forgotten to 1/e [s].
+        calm: shortest and longest time between stretches of drift [s].
+        stretch: shortest and longest stretch of drift [s].
+        displacement: how far an error carries the arm off, sideways [m].
+        turn: how far it turns the gripper about the vertical [rad].
+        miss: how far beside the object the gripper closes, least and most [m].
+    """
+
+    drift_share: float = 0.6
+    error_share: float = 0.25
+    position: float = 0.010
+    rotation: float = 0.06
+    correlation: float = 0.4
+    calm: tuple[float, float] = (0.4, 1.5)
+    stretch: tuple[float, float] = (0.6, 2.0)
+    displacement: float = 0.10
+    turn: float = 0.6
+    miss: tuple[float, float] = (0.025, 0.05)
+
+    def scaled(self, noise: float) -> dict[str, Any]:
+        """The numbers as noted in a dataset, with the overall scale."""
+        return {"noise": noise} | asdict(self)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the disturbance may look at to choose its moment.
+
+    Attributes:
+        step: number of the step in the episode.
+        commanded: last commanded pose and gripper opening. Shape (7,) [m, rad].
+        measured_gripper: opening as measured [m].
+        gripper: position of the tool point. Shape (3,) [m].
+        target: position of the object to handle. Shape (3,) [m].
+    """
+
+    step: int
+    commanded: NDArray[np.float64]
+    measured_gripper: float
+    gripper: NDArray[np.float64]
+    target: NDArray[np.float64]
+
+
+class Disturbance:
+    """The disturbance of one episode.
+
+    Args:
+        config: how much goes wrong.
+        noise: scale of everything; 0 disturbs nothing.
+        grasping: whether the task grasps, so that grasps can go wrong.
+        rng: decides everything.
+        step_dt: time between steps [s].
+    """
+
+    def __init__(
+        self,
+        config: DisturbanceConfig,
+        noise: float,
+        grasping: bool,
+        rng: np.random.Generator,
+        step_dt: float,
+    ) -> None:
+        self._config, self._noise, self._rng, self._dt = config, noise, rng, step_dt
+        drifts = rng.random() < config.drift_share * min(noise, 1.0)
+        errs = rng.random() < config.error_share * min(noise, 1.0)
+        kinds = ("displace", "release", "miss") if grasping else ("displace",)
+        self._error = str(rng.choice(kinds)) if errs else None
+        self._error_from = int(rng.integers(3, 40 if grasping else 20))
+        self._error_steps = 0
+        self._goal: NDArray[np.float64] | None = None
+        self._drifts = drifts
+        self._offset = np.zeros(6)
+        self._switch = self._draw_steps(config.calm)
+        self._on = False
+        self._happened: list[str] = []
+
+    @property
+    def description(self) -> str:
+        """What has happened so far, e.g. ``drift+release``; ``none`` if nothing."""
+        return "+".join(self._happened) or "none"
+
+    def apply(self, clean: NDArray[np.float64], now: Situation) -> NDArray[np.float64]:
+        """The command to execute instead of the clean one.
+
+        Args:
+            clean: the expert's command, pose and gripper opening. Shape (7,) [m, rad].
+            now: the state of affairs.
+
+        Returns:
+            Shape (7,); the very same array where nothing is disturbed.
+        """
+        if self._error_steps > 0 or self._begins(clean, now):
+            self._error_steps -= 1
+            return self._erroneous(clean, now)
+        return self._drifted(clean)
+
+    def _draw_steps(self, seconds: tuple[float, float]) -> int:
+        return max(1, round(self._rng.uniform(*seconds) / self._dt))
+
+    def _note(self, kind: str) -> None:
+        if kind not in self._happened:
+            self._happened.append(kind)
+
+    def _drifted(self, clean: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self._drifts:
+            return clean
+        config = self._config
+        self._switch -= 1
+        if self._switch <= 0:
+            self._on = not self._on
+            self._switch = self._draw_steps(config.stretch if self._on else config.calm)
+            self._offset[:] = 0.0
+        if not self._on:
+            return clean
+        keep = np.exp(-self._dt / config.correlation)
+        sigma = np.repeat([config.position, config.rotation], 3) * self._noise
+        self._offset *= keep
+        self._offset += np.sqrt(1 - keep**2) * sigma * self._rng.standard_normal(6)
+        self._note("drift")
+        return _moved(clean, self._offset)
+
+    def _begins(self, clean: NDArray[np.float64], now: Situation) -> bool:
+        """Whether this is the moment of the error; prepares it."""
+        if self._error is None or now.step < self._error_from:
+            return False
+        away = now.target - now.gripper
+        closing = clean[6] < now.measured_gripper - 0.02
+        carrying = clean[6] < 0.05 and np.linalg.norm(away) < 0.03 and now.target[2] > 0.05
+        near = np.linalg.norm(away[:2]) < 0.03 and away[2] > -0.10 and clean[6] > 0.05
+        if self._error == "displace":
+            self._prepare(clean, (0.6, 1.2), self._config.displacement)
+        elif self._error == "release" and carrying:
+            self._error_steps = self._draw_steps((0.3, 0.5))
+        elif self._error == "miss" and near and not closing:
+            self._prepare(clean, (0.7, 1.0), self._rng.uniform(*self._config.miss))
+        else:
+            return False
+        self._note(self._error)
+        return True
+
+    def _prepare(
+        self, clean: NDArray[np.float64], seconds: tuple[float, float], distance: float
+    ) -> None:
+        """Choose where the error carries the arm, and for how long."""
+        rng = self._rng
+        self._error_steps = self._draw_steps(seconds)
+        angle = rng.uniform(-np.pi, np.pi)
+        offset = np.zeros(6)
+        offset[:2] = distance * np.array([np.cos(angle), np.sin(angle)])
+        if self._error == "displace":
+            offset[:2] *= rng.uniform(0.4, 1.0)
+            offset[2] = rng.uniform(-0.03, 0.10)
+            offset[3:] = rng.uniform(-1, 1, 3) * (0.15, 0.15, self._config.turn)
+        self._goal = _moved(clean, offset)
+
+    def _erroneous(self, clean: NDArray[np.float64], now: Situation) -> NDArray[np.float64]:
+        """The command while the error lasts."""
+        executed = clean.copy()
+        if self._goal is not None:
+            executed[:6] = _approached(now.commanded[:6], self._goal[:6], 0.3 * self._dt)
+        if self._error == "release":
+            executed[6] = GRIPPER_OPEN
+        if self._error == "miss" and np.linalg.norm(now.commanded[:3] - executed[:3]) < 0.01:
+            executed[6] = 0.0
+        if self._error_steps == 0:
+            self._error = None
+        return executed
+
+
+def _moved(command: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A command shifted by (6,) [m, rad], turned in the base frame, kept above the table."""
+    result = command.copy()
+    result[:3] += offset[:3]
+    result[2] = max(result[2], min(command[2], LOWEST))
+    turned = Rotation.from_rotvec(offset[3:]) * Rotation.from_rotvec(command[3:6])
+    result[3:6] = turned.as_rotvec()
+    return result
+
+
+def _approached(
+    start: NDArray[np.float64], goal: NDArray[np.float64], distance: float
+) -> NDArray[np.float64]:
+    """A pose on the way from one to another, at most ``distance`` [m] along, turned in proportion."""
+    way = goal[:3] - start[:3]
+    share = min(1.0, distance / max(float(np.linalg.norm(way)), 1e-6))
+    first = Rotation.from_rotvec(start[3:])
+    turn = (Rotation.from_rotvec(goal[3:]) * first.inv()).as_rotvec()
+    return np.concatenate(
+        [start[:3] + share * way, (Rotation.from_rotvec(share * turn) * first).as_rotvec()]
+    )
