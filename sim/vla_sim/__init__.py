@@ -1,0 +1,38 @@
+"""The simulated world: an arm, a table, three objects, a bowl and a box; tasks, experts, judges."""
+
+from __future__ import annotations
+
+from vla_sim.constants import (
+    CAMERAS,
+    CONTROL_DT,
+    HOLD_TIME,
+    IMAGE_SIZE,
+    PHYSICS_DT,
+    STEP_DT,
+    TRAIN_SEED_START,
+)
+from vla_sim.errors import SimulationError
+from vla_sim.instructions import all_words
+from vla_sim.simulation import Episode, JointState, Simulation
+from vla_sim.tasks import SUITES, TASKS, Aim, TaskStatus, get_suite, get_task
+
+__all__ = [
+    "CAMERAS",
+    "CONTROL_DT",
+    "HOLD_TIME",
+    "IMAGE_SIZE",
+    "PHYSICS_DT",
+    "STEP_DT",
+    "SUITES",
+    "TASKS",
+    "TRAIN_SEED_START",
+    "Aim",
+    "Episode",
+    "JointState",
+    "Simulation",
+    "SimulationError",
+    "TaskStatus",
+    "all_words",
+    "get_suite",
+    "get_task",
+]

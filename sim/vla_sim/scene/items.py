@@ -1,0 +1,97 @@
+"""The things a scene is made of: kinds, colours and sizes of objects and containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+COLOURS: Final = {
+    "red": (0.85, 0.06, 0.06),
+    "green": (0.08, 0.62, 0.12),
+    "blue": (0.06, 0.16, 0.85),
+    "yellow": (0.95, 0.82, 0.05),
+}
+"""Colour name -> linear RGB in 0..1, before a scene's shade."""
+
+KINDS: Final = ("cube", "cylinder", "block")
+"""A cube, an upright cylinder, a flat elongated block that only fits the gripper crosswise."""
+
+CONTAINERS: Final = ("bowl", "box")
+"""An octagonal light bowl, a square dark box."""
+
+CONTAINER_INNER: Final = 0.046
+"""Smallest distance from a container's centre to its wall [m]."""
+CONTAINER_WALL: Final = 0.022
+"""Height of a container's wall above the table [m]."""
+CONTAINER_FLOOR: Final = 0.003
+"""Thickness of a container's floor [m]."""
+CONTAINER_RADIUS: Final = 0.056
+"""Distance from a container's centre that nothing else may enter [m] (a box's corners included
+where they matter: its corners stand out, but point away from the table's middle)."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object on the table.
+
+    Attributes:
+        colour: a name in :data:`COLOURS`.
+        kind: a name in :data:`KINDS`.
+        rgb: linear colour of this one, in 0..1.
+        size: full extents along its own x, y, z [m]; the gripper grasps across y.
+        x: position in ``base_link`` [m].
+        y: position in ``base_link`` [m].
+        yaw: rotation about z [rad].
+    """
+
+    colour: str
+    kind: str
+    rgb: tuple[float, float, float]
+    size: tuple[float, float, float]
+    x: float
+    y: float
+    yaw: float
+
+    @property
+    def name(self) -> str:
+        """How an instruction calls it, e.g. ``"red cube"``."""
+        return f"{self.colour} {self.kind}"
+
+    @property
+    def height(self) -> float:
+        """Full height [m]."""
+        return self.size[2]
+
+    @property
+    def radius(self) -> float:
+        """Radius of the circle on the table that holds it [m]."""
+        if self.kind == "cylinder":
+            return self.size[0] / 2
+        return float(np.hypot(self.size[0], self.size[1]) / 2)
+
+    @property
+    def mass(self) -> float:
+        """Mass [kg], of a light wood."""
+        fill = np.pi / 4 if self.kind == "cylinder" else 1.0
+        return float(fill * np.prod(self.size) * 750.0)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container, fixed to the table.
+
+    Attributes:
+        kind: a name in :data:`CONTAINERS`, unique in the scene; how an instruction calls it.
+        rgb: linear colour in 0..1.
+        x: position of its centre in ``base_link`` [m].
+        y: position of its centre in ``base_link`` [m].
+        yaw: rotation about z [rad].
+    """
+
+    kind: str
+    rgb: tuple[float, float, float]
+    x: float
+    y: float
+    yaw: float
