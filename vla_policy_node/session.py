@@ -10,6 +10,8 @@ meanwhile is told on stdout, one JSON object a line.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import sys
 import threading
@@ -57,12 +59,8 @@ class Recorder:
         make(EndEffectorState, "ee_state", self._take_state, _EVERY)
         make(ActionChunk, "action_chunk", self._take_chunk, _EVERY)
         for name in CAMERAS:
-            make(
-                Image,
-                f"camera/{name}/image_raw",
-                lambda message, name=name: self._take_image(name, message),
-                qos_profile_sensor_data,
-            )
+            take = functools.partial(self._take_image, name)
+            make(Image, f"camera/{name}/image_raw", take, qos_profile_sensor_data)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
@@ -90,10 +88,8 @@ class Recorder:
         self._thread.join(timeout=5.0)
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _take_state(self, message: EndEffectorState) -> None:
         stamp = seconds(message.header.stamp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +61,13 @@ def read_log(path: Path) -> EpisodeLog:
         DistillError: the file is missing, not JSON, or lacks a column.
     """
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        arrays = {name: np.array(entry.pop(name), float).reshape(-1) for name in _COLUMNS}
-        arrays |= {
+        entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        entry |= {name: np.array(entry.pop(name), float).reshape(-1) for name in _COLUMNS}
+        entry |= {
             name: np.array(entry.pop(name), float).reshape(-1, width)
             for name, width in _WIDTHS.items()
         }
-        return EpisodeLog(**entry, **arrays)
+        return EpisodeLog(**entry)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DistillError(f"episode log {path}", got=error, expected="a session's log") from error
 

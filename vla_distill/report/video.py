@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _MARGIN = 12
 
@@ -53,7 +55,7 @@ class VideoWriter:
         os.replace(self._part, self.path)
 
 
-def caption(frame: Image, title: str, detail: str = "", color: tuple[int, int, int] = (255,) * 3):
+def caption(frame: Image, title: str, detail: str = "", color: Color = WHITE) -> Image:
     """A copy of the frame with a dark band below it that carries a line and, right, a detail.
 
     Args:
