@@ -21,6 +21,8 @@ from vla_sim.truth import Truth
 
 OPEN = 0.08
 """Gripper opening at the start of an episode [m]."""
+SMALL_PICTURE = 160
+"""Pictures up to this size are rendered without smoothing, four times as fast [px]."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,8 @@ def _draw_aim(rng: np.random.Generator, layout: Layout, needs_container: bool, s
 
 
 def _make_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
-    """A renderer without shadows and reflections, for speed."""
+    """A renderer without shadows, reflections and, for small pictures, smoothed edges."""
+    model.vis.quality.offsamples = 0 if max(size) <= SMALL_PICTURE else 4
     renderer = mujoco.Renderer(model, *size)
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         renderer.scene.flags[flag] = 0

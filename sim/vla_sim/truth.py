@@ -114,18 +114,19 @@ class Truth:
         container = self.container(kind)
         return np.array([container.x, container.y, 0.0])
 
-    def inside(self, name: str, kind: str) -> bool:
-        """Whether the object's centre is between the container's walls, resting on its floor."""
-        container, item = self.container(kind), self.item(name)
-        position = self.position(name)
-        offset = position[:2] - (container.x, container.y)
+    def over(self, name: str, kind: str) -> bool:
+        """Whether the object's centre is between the container's walls, at whatever height."""
+        container = self.container(kind)
+        offset = self.position(name)[:2] - (container.x, container.y)
         if kind == "box":
             turn = Rotation.from_euler("z", -container.yaw)
-            away = float(np.abs(turn.apply([*offset, 0.0])).max())
-        else:
-            away = float(np.linalg.norm(offset))
-        highest = CONTAINER_WALL + max(item.size) / 2
-        return away < CONTAINER_INNER and position[2] < highest
+            return float(np.abs(turn.apply([*offset, 0.0])).max()) < CONTAINER_INNER
+        return float(np.linalg.norm(offset)) < CONTAINER_INNER
+
+    def inside(self, name: str, kind: str) -> bool:
+        """Whether the object is between the container's walls and not above them."""
+        highest = CONTAINER_WALL + max(self.item(name).size) / 2
+        return self.over(name, kind) and self.position(name)[2] < highest
 
     def _slot(self, name: str) -> int:
         return self.layout.items.index(self.item(name))

@@ -30,7 +30,7 @@ class PlacePlan:
         """Where to go now."""
         assert aim.goal is not None
         pose = truth.commanded_pose()
-        if not hand.closed and truth.inside(aim.target, aim.goal):
+        if not hand.closed and truth.over(aim.target, aim.goal):
             return self._leave(truth, aim.target, hand, pose)
         waypoint = grasp_object(truth, aim.target, hand)
         if waypoint is not None:

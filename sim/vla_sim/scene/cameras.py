@@ -21,7 +21,7 @@ class FrontCamera:
 
     position: tuple[float, float, float] = (0.98, 0.0, 0.80)
     look_at: tuple[float, float, float] = (0.29, 0.0, 0.05)
-    fovy: float = 28.0
+    fovy: float = 29.0
 
     def quaternion(self) -> NDArray[np.float64]:
         """Orientation w x y z of the camera frame (x right, y up, looking along -z)."""

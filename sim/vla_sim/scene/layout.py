@@ -47,9 +47,9 @@ class LayoutLimits:
     object_x: tuple[float, float] = (0.22, 0.42)
     object_y: tuple[float, float] = (-0.18, 0.18)
     container_x: tuple[float, float] = (0.23, 0.43)
-    container_y: tuple[float, float] = (-0.20, 0.20)
+    container_y: tuple[float, float] = (-0.19, 0.19)
     reach: float = 0.44
-    finger_room: float = 0.050
+    finger_room: float = 0.058
     container_gap: float = 0.02
     shared_colour: float = 0.3
     cube_yaw: float = np.pi / 4

@@ -46,6 +46,8 @@ class World:
     def __init__(self, arm: ArmModel) -> None:
         spec = arm_spec(arm)
         spec.option.timestep = PHYSICS_DT
+        # Several contact points between convex shapes: upright cylinders do not wobble.
+        spec.option.enableflags |= int(mujoco.mjtEnableBit.mjENBL_MULTICCD)
         spec.visual.quality.shadowsize = 0
         spec.visual.global_.offwidth, spec.visual.global_.offheight = 640, 480
         _add_table(spec)
@@ -209,6 +211,6 @@ def _add_object(spec: mujoco.MjSpec, slot: int) -> None:
         # Stiff, and the object's word counts: soft contacts let fingers sink in by millimetres.
         solref=(0.004, 1.0),
         solimp=(0.95, 0.99, 0.001, 0.5, 2.0),
-        priority=1,
+        priority=2,
         mass=0.05,
     )
