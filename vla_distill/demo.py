@@ -11,15 +11,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import select
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +24,7 @@ import numpy as np
 
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.machine import command, commit, machine
+from vla_distill.graph import drive
 from vla_distill.report.episode_log import EpisodeLog, read_log, read_pictures
 from vla_distill.report.page import write_page
 from vla_distill.report.video import Image, VideoWriter, caption, inset
@@ -36,26 +32,11 @@ from vla_distill.report.video import Image, VideoWriter, caption, inset
 EPISODES: tuple[tuple[str, int], ...] = (("reach", 0), ("pick", 1), ("place", 2), ("place", 3))
 """Task and seed of each episode: the first evaluation seeds in order, not picked by outcome."""
 FPS = 10
-STOP_SECONDS = 20.0
-"""How long the nodes may take to shut down before they are killed [s]."""
 GREEN, RED, GREY = (122, 220, 140), (255, 120, 110), (200, 200, 200)
 SUBTITLE = (
     "Instructions in plain words, sent as ROS 2 goals to a policy that sees two cameras and moves"
     " a simulated ARX X5."
 )
-
-
-class GraphError(RuntimeError):
-    """The ROS graph did not come up or did not carry an episode through.
-
-    Args:
-        what: what went wrong.
-        log: the launch's output; its end is shown.
-    """
-
-    def __init__(self, what: str, log: Path) -> None:
-        lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
-        super().__init__("\n".join([f"ROS graph: {what}; the end of {log} is", *lines]))
 
 
 @dataclass(frozen=True)
@@ -98,7 +79,7 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
     folder = Path(tempfile.mkdtemp(prefix=".demo-", dir=config.out.parent))
     folder.chmod(0o755)
     try:
-        _drive(config, folder, tell)
+        drive(_launch(config), _session(config, folder), folder / "launch.log", tell)
         tell({"event": "report"})
         result = _finish(config, folder)
         _replace(config.out, folder)
@@ -107,79 +88,22 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _drive(config: DemoConfig, folder: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
-    """Launch the nodes, run the session, pass its events on."""
-    environment = dict(os.environ)
-    # A domain of its own keeps the demo apart from other robots on this machine or network.
-    environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    environment.setdefault("MUJOCO_GL", "egl")
-    environment["PYTHONUNBUFFERED"] = "1"
-    log = folder / "launch.log"
+def _launch(config: DemoConfig) -> list[str]:
+    """The command that starts the nodes."""
     policy = Path(config.policy)
-    arguments = [
+    return [
+        *(sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py"),
         "mode:=lockstep",
         f"policy:={policy.resolve() if policy.is_dir() else config.policy}",
         *config.launch_arguments,
     ]
-    vla = [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *arguments]
+
+
+def _session(config: DemoConfig, folder: Path) -> list[str]:
+    """The command that runs the episodes and records them."""
     wanted = [f"{task}:{seed}" for task, seed in config.episodes]
-    session = [sys.executable, "-m", "vla_policy_node.session", "--out", str(folder / "episodes")]
-    tell({"event": "launch"})
-    with (
-        log.open("wb") as log_file,
-        _child(vla, environment, log_file) as launch,
-        _child([*session, *wanted], environment, log_file, pipe=True) as client,
-    ):
-        assert client.stdout is not None
-        while True:
-            # Not to wait for the session's time-out when the nodes are gone.
-            if not select.select([client.stdout], [], [], 0.5)[0]:
-                if launch.poll() is not None:
-                    raise GraphError(f"the nodes ended with exit code {launch.returncode}", log)
-                continue
-            line = client.stdout.readline()
-            if not line:
-                break
-            if not line.startswith(b"{"):
-                continue
-            event = json.loads(line)
-            if event["event"] == "error":
-                raise GraphError(event["message"], log)
-            tell(event)
-        if client.wait() != 0:
-            raise GraphError(f"the session ended with exit code {client.returncode}", log)
-
-
-@contextmanager
-def _child(
-    words: Sequence[str], environment: Mapping[str, str], log: Any, pipe: bool = False
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
-    child = subprocess.Popen(
-        words,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if pipe else log,
-        stderr=log,
-        start_new_session=True,
-        bufsize=0,  # so that select sees every line
-    )
-    try:
-        yield child
-    finally:
-        _stop(child)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    """SIGINT, as Ctrl-C would; what does not end in time is killed, with all it started."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    out = str(folder / "episodes")
+    return [sys.executable, "-m", "vla_policy_node.session", "--out", out, *wanted]
 
 
 def _finish(config: DemoConfig, folder: Path) -> dict[str, Any]:

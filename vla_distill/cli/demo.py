@@ -24,7 +24,8 @@ def main(arguments: Arguments) -> int:
     from rich.console import Console
 
     from vla_distill.cli.main import complain
-    from vla_distill.demo import DemoConfig, GraphError, run
+    from vla_distill.demo import DemoConfig, run
+    from vla_distill.graph import GraphError
 
     # A polite kill shall clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
