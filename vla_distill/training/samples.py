@@ -105,7 +105,7 @@ class Samples:
         """The samples at these frames."""
         frames = self.frames
         state = np.asarray(frames.state)[rows].astype(np.float64)
-        sentences = [frames.instructions[i] for i in np.asarray(frames.instruction_index)[rows]]
+        sentences = [frames.instructions[int(i)] for i in np.asarray(frames.instruction_index)[rows]]
         text, mask = tokenize(tokenizer, sentences, text_limit)
         keypoints = np.asarray(frames.keypoints)[rows].reshape(len(rows), 2, 3)
         positions = (keypoints - state[:, None, :3]) / POSITION_UNIT

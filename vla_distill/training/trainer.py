@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -193,7 +193,8 @@ class Trainer:
 
     def _policy(self) -> VlaPolicy:
         network = VlaNetwork(self.model)
-        network.load_state_dict(self.average.module.network.state_dict())
+        averaged = cast(Objective, self.average.module)
+        network.load_state_dict(averaged.network.state_dict())
         return VlaPolicy(network, self.tokenizer, self.statistics)
 
 
