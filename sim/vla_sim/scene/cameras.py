@@ -20,7 +20,7 @@ class FrontCamera:
     """
 
     position: tuple[float, float, float] = (0.98, 0.0, 0.80)
-    look_at: tuple[float, float, float] = (0.29, 0.0, 0.05)
+    look_at: tuple[float, float, float] = (0.26, 0.0, 0.05)
     fovy: float = 29.0
 
     def quaternion(self) -> NDArray[np.float64]:

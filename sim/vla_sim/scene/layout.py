@@ -67,14 +67,16 @@ class Look:
     Attributes:
         table: linear RGB of the table in 0..1.
         ambient: brightness of the light from everywhere.
+        headlight: brightness of the light from the camera, which keeps colours plain.
         diffuse: brightness of the lamp.
         light: direction that the lamp shines in. Shape (3,), unit length.
         camera_offset: camera name -> displacement in the camera's own axes [m]. Shape (3,).
-        camera_turn: camera name -> small rotation vector in the camera's own axes [rad]. Shape (3,).
+        camera_turn: camera name -> small rotation vector in the camera's axes [rad]. Shape (3,).
     """
 
     table: tuple[float, float, float]
     ambient: float
+    headlight: float
     diffuse: float
     light: tuple[float, float, float]
     camera_offset: dict[str, tuple[float, float, float]]
@@ -217,7 +219,7 @@ def _shaded(
 
 
 def _draw_look(rng: Generator, cameras: Sequence[str], limits: LayoutLimits) -> Look:
-    tone = rng.uniform(0.38, 0.62)
+    tone = rng.uniform(0.35, 0.65)
     warmth = rng.uniform(-0.02, 0.08)
     table = (float(tone + warmth), float(tone), float(tone - warmth))
     light = np.array([rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), -1.0])
@@ -228,8 +230,9 @@ def _draw_look(rng: Generator, cameras: Sequence[str], limits: LayoutLimits) -> 
         turn[name] = tuple(rng.normal(0.0, limits.camera_rotation, 3).tolist())
     return Look(
         table=table,
-        ambient=float(rng.uniform(0.25, 0.45)),
-        diffuse=float(rng.uniform(0.45, 0.70)),
+        ambient=float(rng.uniform(0.25, 0.40)),
+        headlight=float(rng.uniform(0.25, 0.40)),
+        diffuse=float(rng.uniform(0.25, 0.50)),
         light=(float(light[0]), float(light[1]), float(light[2])),
         camera_offset=offset,
         camera_turn=turn,

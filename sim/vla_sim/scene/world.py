@@ -129,7 +129,7 @@ class World:
         look, model = layout.look, self.model
         model.geom_rgba[self._table, :3] = look.table
         model.vis.headlight.ambient[:] = look.ambient
-        model.vis.headlight.diffuse[:] = 0.15
+        model.vis.headlight.diffuse[:] = look.headlight
         model.vis.headlight.specular[:] = 0.0
         model.light_dir[self._light] = look.light
         model.light_diffuse[self._light] = look.diffuse
