@@ -40,11 +40,12 @@ class Journal:
         Raises:
             DistillError: the file belongs to an evaluation with other settings.
         """
-        if not self.header:
-            self.header = {"settings": dict(settings), "measured": dict(measured)}
-            self._write(self.header)
         # Compared as JSON, because that is what comes back from the file.
-        old, new = self.header["settings"], json.loads(json.dumps(dict(settings)))
+        new = json.loads(json.dumps(dict(settings)))
+        if not self.header:
+            self.header = {"settings": new, "measured": dict(measured)}
+            self._write(self.header)
+        old = self.header["settings"]
         for key in sorted({*old, *new}):
             if old.get(key) != new.get(key):
                 raise DistillError(
