@@ -23,6 +23,9 @@ from vla_distill.evaluation.statistics import percentiles, wilson
 from vla_policy.contract import Observation, Policy
 from vla_sim.simulation import Simulation
 
+REPLAN_TICKS = 10
+"""Control ticks between the moments that chunks are timed on."""
+
 PolicySource = Callable[[], Policy]
 """Makes the policy; must be picklable, because every process makes its own."""
 
@@ -152,11 +155,11 @@ def moments(policy: Policy, spec: EpisodeSpec, count: int = 5) -> list[Observati
     simulation = Simulation(policy.image_size, tuple(policy.cameras))
     seat = Seat(simulation, spec, policy.start(spec.seed), RolloutConfig().limits)
     found = []
-    for _ in range(count):
+    for tick in range(count * REPLAN_TICKS):
         seat.look(1)
-        found.append(seat.observation)
-        for _ in range(10):
-            seat.advance()
+        if tick % REPLAN_TICKS == 0:
+            found.append(seat.observation)
+        seat.advance()
     return found
 
 

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from vla_arm.command import Reason
 from vla_arm.controller import EndEffectorController
-from vla_arm.gate import Reason
 from vla_arm.joint_table import X5
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.limits import ArmLimits
@@ -62,12 +62,12 @@ class Seat:
         )
         self._kinematics = ArmKinematics(X5)
         self._controller = EndEffectorController(X5, limits, CONTROL_DT)
-        joints = simulation.joint_state()
-        self._controller.reset(joints.positions, joints.gripper)
+        self._joints = simulation.joint_state()
+        self._controller.reset(self._joints.positions, self._joints.gripper)
         self._player = ChunkPlayer()
         self._player.reset(self._controller.commanded_pose())
         self._witness = Witness(simulation, self._episode)
-        self._begin, self._now, self._tick = joints.stamp, joints.stamp, 0
+        self._now, self._tick = self._joints.stamp, 0
         self._pending: tuple[float, ActionChunk] | None = None
         self._observation: Observation | None = None
         self._costs: list[float] = []
@@ -87,7 +87,8 @@ class Seat:
         Pictures are taken on every fifth tick, as the robot's cameras do, but rendered only if a
         chunk will be asked for before the next ones.
         """
-        self._now = self._simulation.joint_state().stamp
+        self._joints = self._simulation.joint_state()
+        self._now = self._joints.stamp
         if self._pending and self._pending[0] <= self._now + _EPSILON:
             self._player.add(self._pending[1])
             self._pending = None
@@ -113,9 +114,10 @@ class Seat:
 
     def advance(self) -> None:
         """Finish the tick: command what is due, step the world, and see whether it is over."""
+        self._controller.observe(self._joints.positions)
         target = self._player.sample(self._now)
         if target is None:
-            command = self._controller.hold(Reason.STALE_COMMAND)
+            command = self._controller.hold(Reason.POLICY_HOLD)
             self._starved += 1
             self._refused_in_a_row = 0
         else:
@@ -142,7 +144,7 @@ class Seat:
         return max(arrival, chunk.stamp + replan_steps * chunk.step_dt)
 
     def _observe(self) -> Observation:
-        joints = self._simulation.joint_state()
+        joints = self._joints
         pose = self._kinematics.forward(joints.positions)
         opening = (joints.gripper, self._controller.commanded_pose()[6])
         cameras = self._simulation.cameras
