@@ -1,4 +1,4 @@
-"""Forward and inverse kinematics on the arm's own MJCF."""
+"""Forward and inverse kinematics of the tool point, on the arm's own MuJoCo model."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ import mink
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
+from vla_arm.errors import ArmError
 from vla_arm.joint_table import ArmModel
 from vla_arm.mjcf import arm_spec
+from vla_arm.rotation import (
+    difference,
+    matrix_to_quaternion,
+    quaternion_to_rotvec,
+    rotvec_to_quaternion,
+)
 
-ARM_JOINTS = 6
+JOINTS = 6
 
 
 class ArmKinematics:
-    """Where ``eef_link`` is, for given joint positions."""
+    """Where ``eef_link`` is, for given joint angles.
+
+    Args:
+        arm: the arm.
+    """
 
     def __init__(self, arm: ArmModel) -> None:
         self.arm = arm
-        self.model: mujoco.MjModel = arm_spec(arm).compile()
+        self.model: mujoco.MjModel = _bare_model(arm)
         self._data = mujoco.MjData(self.model)
         self._site = self.model.site("eef_link").id
 
@@ -29,37 +39,50 @@ class ArmKinematics:
         """Pose of ``eef_link`` in ``base_link``.
 
         Args:
-            q: joint positions [rad]. Shape (6,).
+            q: joint angles. Shape (6,) [rad].
 
         Returns:
-            Position [m] and rotation vector [rad]. Shape (6,).
+            Position [m] and rotation vector [rad], at most pi long. Shape (6,).
+
+        Raises:
+            ArmError: ``q`` has another shape.
         """
         self._place(q)
-        turn = Rotation.from_matrix(self._data.site_xmat[self._site].reshape(3, 3))
-        return np.concatenate([self._data.site_xpos[self._site], turn.as_rotvec()])
+        quaternion = matrix_to_quaternion(self._data.site_xmat[self._site])
+        return np.concatenate((self._data.site_xpos[self._site], quaternion_to_rotvec(quaternion)))
 
     def jacobian(self, q: ArrayLike) -> NDArray[np.float64]:
-        """Linear [m/rad] over angular [rad/rad] velocity of ``eef_link``. Shape (6, 6)."""
+        """Velocity of the tool point per joint speed, in ``base_link``.
+
+        Args:
+            q: joint angles. Shape (6,) [rad].
+
+        Returns:
+            Linear rows [m/rad] over angular rows [rad/rad]. Shape (6, 6).
+
+        Raises:
+            ArmError: ``q`` has another shape.
+        """
         self._place(q)
         mujoco.mj_comPos(self.model, self._data)
-        full = np.zeros((6, self.model.nv))
+        full = np.zeros((6, JOINTS))
         mujoco.mj_jacSite(self.model, self._data, full[:3], full[3:], self._site)
-        return full[:, :ARM_JOINTS]
+        return full
 
     def _place(self, q: ArrayLike) -> None:
-        self._data.qpos[:ARM_JOINTS] = q
+        self._data.qpos[:] = checked_joints(q)
         mujoco.mj_kinematics(self.model, self._data)
 
 
 @dataclass(frozen=True)
 class IkSolution:
-    """Where an inverse-kinematics search ended.
+    """Joint angles that bring the tool point to a pose, or as near as can be.
 
     Attributes:
-        q: joint positions [rad]. Shape (6,).
-        position_error: distance of ``eef_link`` from the target [m].
-        rotation_error: angle to the target orientation [rad].
-        converged: both errors are within tolerance.
+        q: within the joint ranges. Shape (6,) [rad].
+        position_error: what is left [m].
+        rotation_error: what is left [rad].
+        converged: both are within tolerance.
     """
 
     q: NDArray[np.float64]
@@ -69,76 +92,92 @@ class IkSolution:
 
 
 class InverseKinematics:
-    """Differential inverse kinematics by mink (daqp), iterated from a seed.
+    """Joint angles for a pose: mink's quadratic program, iterated from a seed.
 
-    Joint limits are constraints; the fingers are locked.
+    Joint ranges are constraints. Deterministic: the same pose and seed give the same bytes.
 
     Args:
-        arm: which arm.
+        arm: the arm.
         iterations: most steps of a search; a target near the seed takes one or two.
-        position_tolerance: [m].
-        rotation_tolerance: [rad].
+        position_tolerance: of a solution [m].
+        rotation_tolerance: of a solution [rad].
     """
 
     def __init__(
         self,
         arm: ArmModel,
         iterations: int = 20,
-        position_tolerance: float = 5e-4,
-        rotation_tolerance: float = 5e-3,
+        position_tolerance: float = 1e-4,
+        rotation_tolerance: float = 1e-3,
     ) -> None:
         self.iterations = iterations
-        self.position_tolerance = position_tolerance
-        self.rotation_tolerance = rotation_tolerance
-        spec = arm_spec(arm)
-        # Without fingers the search has six unknowns, not eight.
-        for name in ("finger_left", "finger_right"):
-            spec.delete(spec.joint(name))
-        for item in (*spec.equalities, *spec.tendons, *spec.actuators):
-            spec.delete(item)
-        self._configuration = mink.Configuration(spec.compile())
+        self.position_tolerance, self.rotation_tolerance = position_tolerance, rotation_tolerance
+        model = _bare_model(arm)
+        self._configuration = mink.Configuration(model)
+        self._site = model.site("eef_link").id
+        # Metres count ten times radians: out of reach, the tool tilts rather than stays away.
         self._task = mink.FrameTask(
-            frame_name="eef_link",
-            frame_type="site",
-            position_cost=1.0,
-            orientation_cost=0.1,
-            lm_damping=1e-6,
+            "eef_link", "site", position_cost=1.0, orientation_cost=0.1, lm_damping=1e-3
         )
-        self._limits = [mink.ConfigurationLimit(self._configuration.model)]
+        self._limits: list[mink.Limit] = [mink.ConfigurationLimit(model, gain=1.0)]
         self._lower, self._upper = arm.lower, arm.upper
 
     def solve(self, pose: ArrayLike, q_seed: ArrayLike) -> IkSolution:
-        """Find joint positions for a pose.
+        """Bring the tool point to ``pose``.
 
         Args:
-            pose: position [m] and rotation vector [rad] of ``eef_link``. Shape (6,).
-            q_seed: where to start [rad]; the solution of the last tick. Shape (6,).
+            pose: position [m] and rotation vector [rad] in ``base_link``. Shape (6,).
+            q_seed: where the search starts; what was last commanded. Shape (6,) [rad].
+
+        Raises:
+            ArmError: a shape is wrong, or a number of the pose is not finite.
         """
         target = np.asarray(pose, dtype=np.float64)
-        turn = Rotation.from_rotvec(target[3:])
-        self._task.set_target(
-            mink.SE3.from_rotation_and_translation(
-                mink.SO3(turn.as_quat(scalar_first=True)), target[:3]
+        if target.shape != (6,) or not np.isfinite(target).all():
+            raise ArmError("pose", got=target, expected="6 finite numbers")
+        quaternion = rotvec_to_quaternion(target[3:])
+        self._task.set_target(mink.SE3(np.concatenate((quaternion, target[:3]))))
+        q = np.clip(checked_joints(q_seed), self._lower, self._upper)
+        for _ in range(self.iterations):
+            position, rotation = self._errors(q, target[:3], quaternion)
+            if position <= self.position_tolerance and rotation <= self.rotation_tolerance:
+                return IkSolution(q, position, rotation, True)
+            step = mink.solve_ik(
+                self._configuration, [self._task], 1.0, "daqp", 1e-8, limits=self._limits
             )
-        )
-        q = np.clip(q_seed, self._lower, self._upper)
+            q = np.clip(q + step, self._lower, self._upper)
+        position, rotation = self._errors(q, target[:3], quaternion)
+        done = position <= self.position_tolerance and rotation <= self.rotation_tolerance
+        return IkSolution(q, position, rotation, done)
+
+    def _errors(
+        self, q: NDArray[np.float64], position: NDArray[np.float64], quaternion: NDArray[np.float64]
+    ) -> tuple[float, float]:
+        """Move the configuration to ``q``; what is left there to the target [m], [rad]."""
         self._configuration.update(q)
-        for iteration in range(self.iterations + 1):
-            error = self._task.compute_error(self._configuration)
-            position = float(np.linalg.norm(error[:3]))
-            rotation = float(np.linalg.norm(error[3:]))
-            # Well inside the tolerance, so that a following tick starts from a clean solution.
-            good = position < 0.1 * self.position_tolerance
-            if (good and rotation < 0.1 * self.rotation_tolerance) or iteration == self.iterations:
-                break
-            velocity = mink.solve_ik(
-                self._configuration, [self._task], 1.0, "daqp", damping=1e-8, limits=self._limits
-            )
-            q = np.clip(self._configuration.integrate(velocity, 1.0), self._lower, self._upper)
-            self._configuration.update(q)
-        return IkSolution(
-            q=q.copy(),
-            position_error=position,
-            rotation_error=rotation,
-            converged=position < self.position_tolerance and rotation < self.rotation_tolerance,
-        )
+        data = self._configuration.data
+        offset = position - data.site_xpos[self._site]
+        turn = difference(quaternion, matrix_to_quaternion(data.site_xmat[self._site]))
+        return float(np.sqrt(offset @ offset)), float(np.sqrt(turn @ turn))
+
+
+def checked_joints(q: ArrayLike) -> NDArray[np.float64]:
+    """Return joint angles as an array. Shape (6,) [rad].
+
+    Raises:
+        ArmError: another shape.
+    """
+    array = np.asarray(q, dtype=np.float64)
+    if array.shape != (JOINTS,):
+        raise ArmError("joint angles", got=f"shape {array.shape}", expected="(6,)")
+    return array
+
+
+def _bare_model(arm: ArmModel) -> mujoco.MjModel:
+    """The arm without the fingers' joints: six unknowns, no contacts."""
+    spec = arm_spec(arm)
+    for name in ("finger_left", "finger_right"):
+        spec.delete(spec.joint(name))
+    for item in (*spec.equalities, *spec.tendons, *spec.actuators):
+        spec.delete(item)
+    return spec.compile()
