@@ -13,6 +13,7 @@ from vla_sim.constants import (
 )
 from vla_sim.errors import SimulationError
 from vla_sim.instructions import all_words
+from vla_sim.registration import register_environments
 from vla_sim.simulation import Episode, JointState, Simulation
 from vla_sim.tasks import SUITES, TASKS, Aim, TaskStatus, get_suite, get_task
 
@@ -36,3 +37,5 @@ __all__ = [
     "get_suite",
     "get_task",
 ]
+
+register_environments()

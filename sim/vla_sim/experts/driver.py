@@ -35,6 +35,10 @@ class StepDriver:
         self._controller.reset(positions, gripper)
         self._last = np.concatenate([truth.commanded_pose(), [gripper]])
 
+    def commanded_opening(self) -> float:
+        """Gripper opening last commanded [m]."""
+        return float(self._controller.commanded_pose()[6])
+
     def step(self, target: ArrayLike) -> bool:
         """Advance by one step (0.1 s), straight to ``target``.
 

@@ -206,8 +206,9 @@ def _add_object(spec: mujoco.MjSpec, slot: int) -> None:
         name=f"object{slot}",
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=(LARGEST_ITEM, LARGEST_ITEM, LARGEST_ITEM),
-        condim=4,
-        friction=(1.2, 0.01, 0.0005),
+        # Rolling friction too: a dropped cylinder comes to rest.
+        condim=6,
+        friction=(1.2, 0.01, 0.002),
         # Stiff, and the object's word counts: soft contacts let fingers sink in by millimetres.
         solref=(0.004, 1.0),
         solimp=(0.95, 0.99, 0.001, 0.5, 2.0),
