@@ -18,12 +18,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from vla_sim.constants import CAMERAS, IMAGE_SIZE, STEP_DT
 
 from vla_distill.collection.config import CollectConfig
 from vla_distill.collection.disturbance import DisturbanceConfig
 from vla_distill.collection.pool import Attempt, Plan, attempts
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, layout
+from vla_sim.constants import CAMERAS, IMAGE_SIZE, STEP_DT
 
 
 def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vla_sim.constants import TRAIN_SEED_START
-
 from vla_distill.collection.errors import CollectionError
+from vla_sim.constants import TRAIN_SEED_START
 
 TRAIN_SEED_STOP = 100_000_000
 """Demonstrations use seeds from ``TRAIN_SEED_START`` up to here; evaluation those below 100 000."""
@@ -47,7 +46,7 @@ class CollectConfig:
         from vla_sim.tasks import get_suite, get_task  # brings MuJoCo, which --help can do without
 
         last = self.seed + 2 * self.episodes
-        if not TRAIN_SEED_START <= self.seed or last > TRAIN_SEED_STOP:
+        if not self.seed >= TRAIN_SEED_START or last > TRAIN_SEED_STOP:
             raise CollectionError(
                 "seed", got=self.seed, expected=f"{TRAIN_SEED_START} to {TRAIN_SEED_STOP}"
             )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vla_arm.controller import EndEffectorController
 from vla_arm.joint_table import get_arm
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.limits import ArmLimits
+from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, Situation
+from vla_distill.dataset import EpisodeFrames
+from vla_policy.contract import ActionChunk
 from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE, STEP_DT
 from vla_sim.experts import Expert
 from vla_sim.simulation import Simulation
-
-from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, Situation
-from vla_distill.dataset import EpisodeFrames
-from vla_policy.contract import ActionChunk
 
 TICKS = round(STEP_DT / CONTROL_DT)
 EXTRA_TIME = 6.0
@@ -76,6 +77,10 @@ class Demonstrator:
         self._tick = 0
         return episode
 
+    def close(self) -> None:
+        """Free the renderers."""
+        self.sim.close()
+
     @property
     def time(self) -> float:
         """Time since the reset [s]."""
@@ -106,6 +111,7 @@ class Demonstrator:
         refused = 0
         for _ in range(steps * TICKS):
             now = self.time
+            self.controller.observe(self.sim.joint_state().positions)
             target = self.player.sample(now)
             assert target is not None  # a chunk that begins now reaches beyond its steps
             command = self.controller.command(target, stamp=now, now=now, input_stamp=stamp)
@@ -126,13 +132,14 @@ class Demonstrator:
         """
         episode = self.reset(task, seed)
         see = see or self.sim.render
-        sequence = np.random.default_rng([seed, len(task), 2])
-        expert = Expert(self.sim, np.random.default_rng([seed, len(task), 3]))
+        number = zlib.crc32(task.encode())
+        sequence = np.random.default_rng([seed, number, 2])
+        expert = Expert(self.sim, np.random.default_rng([seed, number, 3]))
         disturbance = Disturbance(
             self._config, self._noise, task not in NO_GRASP, sequence, STEP_DT
         )
         images: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in CAMERAS}
-        rows: dict[str, list[Any]] = {k: [] for k in ("state", "action", "keypoints", "perturbed")}
+        rows: dict[str, list[Any]] = {k: [] for k in ("state", "action", "keypoints", "level")}
         limit = episode.time_limit + (EXTRA_TIME if self._noise else 0.0)
         refused, success = 0, False
         for step in range(round(limit / STEP_DT)):
@@ -148,7 +155,7 @@ class Demonstrator:
             )
             executed = disturbance.apply(clean, situation)
             rows["action"].append(clean)
-            rows["perturbed"].append(executed is not clean)
+            rows["level"].append(disturbance.level)
             refused += self.play(executed[None])
             if self.sim.status().success:
                 success = True
@@ -158,7 +165,7 @@ class Demonstrator:
             state=np.array(rows["state"], np.float32),
             action=np.array(rows["action"], np.float32),
             keypoints=np.array(rows["keypoints"], np.float32),
-            perturbed=np.array(rows["perturbed"], bool),
+            disturbance=np.array(rows["level"], np.int64),
             instruction=episode.instruction,
             task=task,
             seed=seed,

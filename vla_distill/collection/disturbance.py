@@ -1,11 +1,11 @@
 """What goes wrong on purpose while an expert demonstrates.
 
-Two kinds. **Drift**: for stretches of a second or so, smooth noise is added to the executed command,
-while the label stays the expert's clean command for the state it is then in. After DART (Laskey et
-al., "DART: Noise Injection for Robust Imitation Learning", CoRL 2017), with correlated instead of
-white noise, because labels are chunks: those of later steps come from later states, and only slow
-noise keeps them a sensible continuation. **Errors**: the arm is carried off, the gripper opens while
-carrying, or closes beside the object; then the expert recovers.
+Two kinds. **Drift**: for stretches of a second or so, smooth noise is added to the executed
+command, while the label stays the expert's clean command for the state it is then in. After DART
+(Laskey et al., "DART: Noise Injection for Robust Imitation Learning", CoRL 2017), with correlated
+instead of white noise, because labels are chunks: those of later steps come from later states, and
+only slow noise keeps them a sensible continuation. **Errors**: the arm is carried off, the gripper
+opens while carrying, or closes beside the object; then the expert recovers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from scipy.spatial.transform import Rotation
 
 GRIPPER_OPEN = 0.08
 LOWEST = 0.03
-"""Noise never pushes a command below this height, or below the clean command if that is lower [m]."""
+"""Noise never pushes a command below this height, or the clean command's if that is less [m]."""
+
+ERROR_SPEED = 0.3
+"""How fast an error carries the arm off [m/s]."""
+WAITS = {"displace": (3, 25), "release": (0, 8), "miss": (0, 3)}
+"""Least and most occasions that an error lets pass before it takes one [steps]."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class DisturbanceConfig:
 
     Attributes:
         drift_share: share of the episodes with drift.
-        error_share: share of the episodes with an injected error.
+        error_share: share of the episodes in which an error is planned; some end before it.
         position: standard deviation of the drift [m].
         rotation: standard deviation of the drift [rad].
         correlation: time after which the drift is forgotten to 1/e [s].
@@ -40,7 +45,7 @@ class DisturbanceConfig:
     """
 
     drift_share: float = 0.6
-    error_share: float = 0.25
+    error_share: float = 0.35
     position: float = 0.010
     rotation: float = 0.06
     correlation: float = 0.4
@@ -98,7 +103,7 @@ class Disturbance:
         errs = rng.random() < config.error_share * min(noise, 1.0)
         kinds = ("displace", "release", "miss") if grasping else ("displace",)
         self._error = str(rng.choice(kinds)) if errs else None
-        self._error_from = int(rng.integers(3, 40 if grasping else 20))
+        self._wait = int(rng.integers(*WAITS[self._error])) if self._error else 0
         self._error_steps = 0
         self._goal: NDArray[np.float64] | None = None
         self._drifts = drifts
@@ -106,11 +111,17 @@ class Disturbance:
         self._switch = self._draw_steps(config.calm)
         self._on = False
         self._happened: list[str] = []
+        self._level = 0
 
     @property
     def description(self) -> str:
         """What has happened so far, e.g. ``drift+release``; ``none`` if nothing."""
         return "+".join(self._happened) or "none"
+
+    @property
+    def level(self) -> int:
+        """What the last command was: 0 the clean one, 1 with drift added, 2 an injected error."""
+        return self._level
 
     def apply(self, clean: NDArray[np.float64], now: Situation) -> NDArray[np.float64]:
         """The command to execute instead of the clean one.
@@ -124,8 +135,11 @@ class Disturbance:
         """
         if self._error_steps > 0 or self._begins(clean, now):
             self._error_steps -= 1
+            self._level = 2
             return self._erroneous(clean, now)
-        return self._drifted(clean)
+        executed = self._drifted(clean)
+        self._level = int(executed is not clean)
+        return executed
 
     def _draw_steps(self, seconds: tuple[float, float]) -> int:
         return max(1, round(self._rng.uniform(*seconds) / self._dt))
@@ -154,20 +168,22 @@ class Disturbance:
 
     def _begins(self, clean: NDArray[np.float64], now: Situation) -> bool:
         """Whether this is the moment of the error; prepares it."""
-        if self._error is None or now.step < self._error_from:
+        if self._error is None:
             return False
         away = now.target - now.gripper
         closing = clean[6] < now.measured_gripper - 0.02
         carrying = clean[6] < 0.05 and np.linalg.norm(away) < 0.03 and now.target[2] > 0.05
         near = np.linalg.norm(away[:2]) < 0.03 and away[2] > -0.10 and clean[6] > 0.05
+        occasions = {"displace": True, "release": carrying, "miss": near and not closing}
+        self._wait -= occasions[self._error]
+        if self._wait >= 0:
+            return False
         if self._error == "displace":
             self._prepare(clean, (0.6, 1.2), self._config.displacement)
-        elif self._error == "release" and carrying:
+        elif self._error == "release":
             self._error_steps = self._draw_steps((0.3, 0.5))
-        elif self._error == "miss" and near and not closing:
-            self._prepare(clean, (0.7, 1.0), self._rng.uniform(*self._config.miss))
         else:
-            return False
+            self._prepare(clean, (0.7, 1.0), self._rng.uniform(*self._config.miss))
         self._note(self._error)
         return True
 
@@ -190,7 +206,10 @@ class Disturbance:
         """The command while the error lasts."""
         executed = clean.copy()
         if self._goal is not None:
-            executed[:6] = _approached(now.commanded[:6], self._goal[:6], 0.3 * self._dt)
+            executed[:6] = _approached(now.commanded[:6], self._goal[:6], ERROR_SPEED * self._dt)
+            # A displaced arm goes on at once: labels of waiting would teach to wait.
+            if self._error == "displace" and np.array_equal(executed[:3], self._goal[:3]):
+                self._error_steps = 0
         if self._error == "release":
             executed[6] = GRIPPER_OPEN
         if self._error == "miss" and np.linalg.norm(now.commanded[:3] - executed[:3]) < 0.01:
@@ -213,11 +232,10 @@ def _moved(command: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray
 def _approached(
     start: NDArray[np.float64], goal: NDArray[np.float64], distance: float
 ) -> NDArray[np.float64]:
-    """A pose on the way from one to another, at most ``distance`` [m] along, turned in proportion."""
+    """A pose at most ``distance`` [m] along the way to another, turned in proportion."""
     way = goal[:3] - start[:3]
     share = min(1.0, distance / max(float(np.linalg.norm(way)), 1e-6))
     first = Rotation.from_rotvec(start[3:])
     turn = (Rotation.from_rotvec(goal[3:]) * first.inv()).as_rotvec()
-    return np.concatenate(
-        [start[:3] + share * way, (Rotation.from_rotvec(share * turn) * first).as_rotvec()]
-    )
+    position = goal[:3] if share == 1.0 else start[:3] + share * way
+    return np.concatenate([position, (Rotation.from_rotvec(share * turn) * first).as_rotvec()])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Any
 
 from vla_distill.collection.errors import CollectionError
@@ -72,11 +73,12 @@ def _begin(plan: Plan) -> None:
     """Make the world of this process."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us, after the running episode
-    os.environ.setdefault("MUJOCO_GL", "egl")
     from vla_distill.collection.demonstration import Demonstrator
 
     writer = DatasetWriter(**plan.writer)
     demonstrator = Demonstrator(plan.noise, image_size=plan.image_size)
+    # Renderers that outlive the interpreter's modules complain while they are freed.
+    Finalize(demonstrator, demonstrator.close, exitpriority=10)
 
     def attempt(task: str, seed: int) -> Attempt:
         start = time.perf_counter()
@@ -107,8 +109,8 @@ def attempts(
 ) -> Iterator[Attempt]:
     """Attempt episodes until enough of every task are kept.
 
-    Every task takes its seeds from ``first_seed`` upward, and one more for each that fails, so which
-    episodes are kept does not depend on the number of processes or on interruptions.
+    Every task takes its seeds from ``first_seed`` upward, and one more for each that fails, so
+    which episodes are kept does not depend on the number of processes or on interruptions.
 
     Args:
         plan: what the workers need.
@@ -128,6 +130,7 @@ def attempts(
     upcoming = dict.fromkeys(tasks, first_seed + episodes)
     tried, lost = dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0)
     os.environ.update(WORKER_ENVIRONMENT)
+    os.environ.setdefault("MUJOCO_GL", "egl")
 
     def account(attempt: Attempt) -> None:
         task = attempt.task

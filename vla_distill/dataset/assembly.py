@@ -129,7 +129,7 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     """The data columns of one episode."""
     count = note["length"]
-    names = (*layout.VECTORS, layout.PERTURBED)
+    names = (*layout.VECTORS, layout.DISTURBANCE)
     try:
         with np.load(folder / "arrays.npz") as arrays:
             columns: dict[str, NDArray[Any]] = {name: arrays[name] for name in names}

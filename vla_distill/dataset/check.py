@@ -1,4 +1,4 @@
-"""Looks at every file and number of a dataset, and lists what is wrong instead of stopping there."""
+"""Looks at every file and number of a dataset, and lists all that is wrong."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def check(path: Path, progress: bool = True) -> tuple[list[str], dict[str, Any]]
         "cameras": list(data.cameras),
         "image_size": list(data.image_size),
         "fps": data.fps,
-        "perturbed": round(float(columns[layout.PERTURBED].mean()), 4),
+        "disturbed": round(float((columns[layout.DISTURBANCE] > 0).mean()), 4),
     }
     return faults, summary
 

@@ -24,7 +24,8 @@ class EpisodeFrames:
             Shape (T, 7), float32.
         keypoints: position of the target and of the goal in the base frame [m]; simulator truth for
             auxiliary losses in training. Shape (T, 6), float32.
-        perturbed: whether the executed command differed from ``action``. Shape (T,), bool.
+        disturbance: 0 where ``action`` was executed, 1 where drift was added, 2 where an injected
+            error took its place. Shape (T,), int64.
         instruction: what the arm was told.
         task: name of the task in the suite.
         seed: seed of the scene; (task, seed) identifies the episode.
@@ -35,7 +36,7 @@ class EpisodeFrames:
     state: NDArray[np.float32]
     action: NDArray[np.float32]
     keypoints: NDArray[np.float32]
-    perturbed: NDArray[np.bool_]
+    disturbance: NDArray[np.int64]
     instruction: str
     task: str
     seed: int
@@ -67,7 +68,7 @@ class EpisodeFrames:
             (layout.STATE, self.state, (len(layout.STATE_NAMES),), np.float32),
             (layout.ACTION, self.action, (len(layout.ACTION_NAMES),), np.float32),
             (layout.KEYPOINTS, self.keypoints, (len(layout.KEYPOINT_NAMES),), np.float32),
-            (layout.PERTURBED, self.perturbed, (), np.bool_),
+            (layout.DISTURBANCE, self.disturbance, (), np.int64),
         ]
         for key, array, shape, dtype in arrays:
             if array.shape != (count, *shape) or array.dtype != dtype:

@@ -29,7 +29,9 @@ VIDEO_FILE_MEGABYTES = 200
 STATE = "observation.state"
 ACTION = "action"
 KEYPOINTS = "privileged.keypoints"
-PERTURBED = "privileged.perturbed"
+DISTURBANCE = "privileged.disturbance"
+"""What was executed: 0 the action, 1 the action and drift, 2 an injected error."""
+ERROR_LEVEL = 2
 IMAGE_PREFIX = "observation.images."
 
 POSE_NAMES = ("x", "y", "z", "rx", "ry", "rz")
@@ -80,7 +82,7 @@ def features(
         }
     for key, names in VECTORS.items():
         result[key] = {"dtype": "float32", "shape": [len(names)], "names": list(names)}
-    result[PERTURBED] = {"dtype": "bool", "shape": [1], "names": None}
+    result[DISTURBANCE] = {"dtype": "int64", "shape": [1], "names": None}
     result["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     for key in ("frame_index", "episode_index", "index", "task_index"):
         result[key] = {"dtype": "int64", "shape": [1], "names": None}

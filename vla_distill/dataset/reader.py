@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from vla_distill.dataset import layout, table, video
@@ -177,9 +176,10 @@ class Dataset:
                 found.setdefault(key, []).append(values)
             for key in names:
                 found.setdefault(key, []).append(content[key].to_numpy().astype(np.int64))
-            flags = pa.array([False] * len(content))
-            flags = content[layout.PERTURBED] if layout.PERTURBED in content.column_names else flags
-            found.setdefault(layout.PERTURBED, []).append(flags.to_numpy(zero_copy_only=False))
+            levels = np.zeros(len(content), np.int64)
+            if layout.DISTURBANCE in content.column_names:
+                levels = content[layout.DISTURBANCE].to_numpy().astype(np.int64)
+            found.setdefault(layout.DISTURBANCE, []).append(levels)
         columns = {key: np.concatenate(parts) for key, parts in found.items()}
         order = np.argsort(columns["index"], kind="stable")
         columns = {key: values[order] for key, values in columns.items()}
@@ -226,7 +226,7 @@ class Dataset:
             state=self.columns[layout.STATE][rows],
             action=self.columns[layout.ACTION][rows],
             keypoints=self.columns[layout.KEYPOINTS][rows],
-            perturbed=self.columns[layout.PERTURBED][rows],
+            disturbance=self.columns[layout.DISTURBANCE][rows],
             instruction=record.instruction,
             task=record.task,
             seed=record.seed,

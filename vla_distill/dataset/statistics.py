@@ -1,4 +1,4 @@
-"""Statistics of features, as LeRobot keeps them: an episode's in ``meta/episodes``, all in one file."""
+"""Statistics of features, as LeRobot keeps them: of each episode, and of all together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_vectors(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def of_images(images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Statistics a channel, of shape (3, 1, 1) and scaled to 0..1, over a sample of (T, H, W, 3)."""
+    """Statistics a channel, shape (3, 1, 1), scaled to 0..1, over a sample of (T, H, W, 3)."""
     picks = np.linspace(0, len(images) - 1, min(IMAGE_SAMPLES, len(images))).round().astype(int)
     pixels = images[np.unique(picks), ::2, ::2].reshape(-1, 3).astype(np.float64) / 255.0
     result = {
@@ -51,7 +51,7 @@ def of_episode(frames: EpisodeFrames) -> Statistics:
         layout.STATE: frames.state,
         layout.ACTION: frames.action,
         layout.KEYPOINTS: frames.keypoints,
-        layout.PERTURBED: frames.perturbed,
+        layout.DISTURBANCE: frames.disturbance,
     }
     result = {key: of_vectors(values) for key, values in vectors.items()}
     return result | {layout.video_key(name): of_images(i) for name, i in frames.images.items()}

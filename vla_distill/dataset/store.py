@@ -34,11 +34,14 @@ class FrameStore:
         state: measured pose, gripper measured and commanded [m, rad]. Shape (N, 8), float32.
         action: commanded pose and gripper due one step later [m, rad]. Shape (N, 7), float32.
         keypoints: target and goal position [m]; NaN where unknown. Shape (N, 6), float32.
-        perturbed: whether the executed command differed from the action. Shape (N,), bool.
+        disturbance: 0 where the action was executed, 1 where drift was added, 2 where an injected
+            error took its place. Shape (N,), int64.
         episode_index: episode of the frame. Shape (N,), int64.
         frame_index: number of the frame in its episode. Shape (N,), int64.
         instruction_index: into ``instructions``. Shape (N,), int64.
         last_index: last frame of the episode of each frame. Shape (N,), int64.
+        error_index: first frame from here on whose action an injected error replaced; N if the
+            episode has none. Shape (N,), int64.
         instructions: the instructions.
         tasks: name of the task, by episode.
         cameras: names of the cameras, in the order of ``images``.
@@ -49,11 +52,12 @@ class FrameStore:
     state: NDArray[np.float32]
     action: NDArray[np.float32]
     keypoints: NDArray[np.float32]
-    perturbed: NDArray[np.bool_]
+    disturbance: NDArray[np.int64]
     episode_index: NDArray[np.int64]
     frame_index: NDArray[np.int64]
     instruction_index: NDArray[np.int64]
     last_index: NDArray[np.int64]
+    error_index: NDArray[np.int64]
     instructions: list[str]
     tasks: list[str]
     cameras: tuple[str, ...]
@@ -74,6 +78,30 @@ class FrameStore:
         """
         ahead = frames[:, None] + np.arange(horizon)
         return np.minimum(ahead, self.last_index[frames][:, None])
+
+    def chunk_mask(self, frames: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:
+        """Which targets of those chunks continue what the frame's own action begins.
+
+        Once an injected error has moved the arm, later actions answer to it and not to what was
+        seen at the frame; nothing could have foretold them.
+
+        Args:
+            frames: shape (B,).
+            horizon: targets of a chunk.
+
+        Returns:
+            Shape (B, horizon). The first target is always good.
+        """
+        ahead = frames[:, None] + np.arange(horizon)
+        return ahead <= self.error_index[frames][:, None]
+
+
+def next_error(disturbance: NDArray[np.int64], last_index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """First frame of the same episode, from each on, with an injected error; else their number."""
+    count = len(disturbance)
+    here = np.where(disturbance == layout.ERROR_LEVEL, np.arange(count), count)
+    following = np.minimum.accumulate(here[::-1])[::-1]
+    return np.where(following <= last_index, following, count)
 
 
 def open_store(dataset: Dataset, folder: Path) -> FrameStore:
@@ -97,11 +125,12 @@ def open_store(dataset: Dataset, folder: Path) -> FrameStore:
         state=columns[layout.STATE],
         action=columns[layout.ACTION],
         keypoints=columns[layout.KEYPOINTS],
-        perturbed=columns[layout.PERTURBED],
+        disturbance=columns[layout.DISTURBANCE],
         episode_index=columns["episode_index"],
         frame_index=columns["frame_index"],
         instruction_index=columns["task_index"],
         last_index=last.astype(np.int64),
+        error_index=next_error(columns[layout.DISTURBANCE], last),
         instructions=dataset.instructions,
         tasks=[record.task for record in dataset.episodes],
         cameras=dataset.cameras,

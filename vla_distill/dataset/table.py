@@ -21,7 +21,7 @@ def frame_schema() -> pa.Schema:
     fields = [
         pa.field(key, pa.list_(pa.float32(), len(names))) for key, names in layout.VECTORS.items()
     ]
-    fields += [pa.field(layout.PERTURBED, pa.bool_()), pa.field("timestamp", pa.float32())]
+    fields += [pa.field(layout.DISTURBANCE, pa.int64()), pa.field("timestamp", pa.float32())]
     names = ("frame_index", "episode_index", "index", "task_index")
     return pa.schema([*fields, *(pa.field(name, pa.int64()) for name in names)])
 

@@ -100,7 +100,7 @@ class DatasetWriter:
         (self.partial / (episode_name(task, seed) + FAILURE_SUFFIX)).touch()
 
     def note(self, task: str, seed: int) -> dict[str, Any]:
-        """What is noted about a written episode: ``length``, ``noise``, ``instruction`` and more."""
+        """What is noted about a written episode: ``length``, ``noise``, ``instruction``, ..."""
         path = self.partial / episode_name(task, seed) / EPISODE_FILE
         return json.loads(path.read_text())
 
@@ -123,7 +123,7 @@ class DatasetWriter:
                 layout.STATE: frames.state,
                 layout.ACTION: frames.action,
                 layout.KEYPOINTS: frames.keypoints,
-                layout.PERTURBED: frames.perturbed,
+                layout.DISTURBANCE: frames.disturbance,
             },
         )
         note = {
@@ -149,8 +149,8 @@ class DatasetWriter:
         """Join the episodes into the dataset and remove what was partial.
 
         Args:
-            episodes: (task, seed) of those to take, in this order; None: all, in order of seeds, the
-                tasks taking turns.
+            episodes: (task, seed) of those to take, in this order; None: all, in order of seeds,
+                the tasks taking turns.
             summary: text of a file ``summary.json`` beside ``meta``; not part of the content.
 
         Returns:

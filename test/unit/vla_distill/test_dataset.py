@@ -1,4 +1,4 @@
-"""Laws of the dataset on disk: what goes in comes out, nothing half-written shows, errors name files."""
+"""Laws of the dataset on disk: what goes in comes out, no halves show, errors name files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def episode(task: str, seed: int, length: int, noise: str = "none") -> EpisodeFr
         state=rng.uniform(0.0, 0.08, (length, 8)).astype(np.float32),
         action=rng.uniform(0.0, 0.08, (length, 7)).astype(np.float32),
         keypoints=rng.uniform(0.0, 0.3, (length, 6)).astype(np.float32),
-        perturbed=rng.random(length) < 0.3,
+        disturbance=(2 * (np.arange(length) // 4 == 1)).astype(np.int64),
         instruction=f"{task} the red cube {seed % 2}",
         task=task,
         seed=seed,
@@ -71,7 +71,7 @@ def test_episodes_come_out_as_they_went_in(finished: Path) -> None:
             frames.instruction,
         )
         assert got.noise == frames.noise
-        for name in ("state", "action", "keypoints", "perturbed"):
+        for name in ("state", "action", "keypoints", "disturbance"):
             np.testing.assert_array_equal(getattr(got, name), getattr(frames, name))
         for camera in CAMERAS:
             error = np.abs(got.images[camera].astype(int) - frames.images[camera])
@@ -124,6 +124,9 @@ def test_cache_equals_the_episodes_and_is_reused(dataset: Path) -> None:
 def test_chunk_repeats_the_last_action(dataset: Path) -> None:
     store = Dataset(dataset).cache(progress=False)
     indices = store.chunk_indices(np.array([0, 10, 12, 13]), 4)
+    mask = store.chunk_mask(np.array([0, 3, 5, 8, 13]), 4)
+    wanted = [4, 2, 1, 4, 4]  # frames 4 to 7 of each episode are an injected error
+    assert mask.sum(1).tolist() == wanted and mask[:, 0].all()
     assert indices.tolist() == [[0, 1, 2, 3], [10, 11, 12, 12], [12] * 4, [13, 14, 15, 16]]
 
 
