@@ -27,7 +27,7 @@ from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.graph import drive
 from vla_distill.report.episode_log import EpisodeLog, read_log, read_pictures
 from vla_distill.report.page import write_page
-from vla_distill.report.video import Image, VideoWriter, caption, inset
+from vla_distill.report.video import Image, VideoWriter, beside, caption
 
 EPISODES: tuple[tuple[str, int], ...] = (("reach", 0), ("pick", 1), ("place", 2), ("place", 3))
 """Task and seed of each episode: the first evaluation seeds in order, not picked by outcome."""
@@ -140,22 +140,20 @@ def _finish(config: DemoConfig, folder: Path) -> dict[str, Any]:
 
 
 def film(log: EpisodeLog, folder: Path) -> list[Image]:
-    """The episode's pictures: the overview, the policy's cameras in its corner, the instruction."""
+    """The episode's pictures: the overview, the policy's cameras beside it, the instruction."""
     cameras = read_pictures(folder)
     overview = cameras.pop("overview", {})
     pictures = []
     for milliseconds, path in overview.items():
         small = {
-            name: _read(found[milliseconds])
-            for name, found in cameras.items()
-            if milliseconds in found
+            name: found[milliseconds] for name, found in cameras.items() if milliseconds in found
         }
-        detail = f"{milliseconds / 1000:.1f} s"
-        pictures.append(caption(inset(_read(path), small), log.instruction, detail, GREY))
-    if pictures:
-        word, color = ("done", GREEN) if log.success else (log.reason, RED)
-        last = list(overview.values())[-1]
-        pictures[-1] = caption(_read(last), log.instruction, word, color)
+        picture = beside(_read(path), {name: _read(file) for name, file in small.items()})
+        last = milliseconds == max(overview)
+        detail, color = f"{milliseconds / 1000:.1f} s", GREY
+        if last:
+            detail, color = ("done", GREEN) if log.success else (log.reason, RED)
+        pictures.append(caption(picture, log.instruction, detail, color))
     return pictures
 
 
@@ -190,6 +188,12 @@ def _replace(out: Path, folder: Path) -> None:
         out.rename(old)
     folder.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _newest(found: Mapping[int, Path], milliseconds: int) -> Path:
+    """The camera's picture of that time, or the one before if it was lost on the way."""
+    before = [time for time in found if time <= milliseconds]
+    return found[max(before, default=min(found))]
 
 
 def _read(path: Path) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -160,6 +161,7 @@ def moments(policy: Policy, spec: EpisodeSpec, count: int = 5) -> list[Observati
         if tick % REPLAN_TICKS == 0:
             found.append(seat.observation)
         seat.advance()
+    simulation.close()
     return found
 
 
@@ -198,6 +200,7 @@ def _start_worker(source: PolicySource) -> None:
     global _worker
     policy = source()
     _worker = policy, SimulationPool(policy)
+    atexit.register(_worker[1].close)
 
 
 def _run_in_worker(
@@ -234,7 +237,7 @@ def _run(
     """Waves as they finish, from this process or from several."""
     if min(config.processes, len(todo)) <= 1:
         pool = SimulationPool(policy)
-        with one_thread():
+        with contextlib.closing(pool), one_thread():
             for number, wave in todo.items():
                 yield number, _play(policy, pool, wave, rollout, config)
         return

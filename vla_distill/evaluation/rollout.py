@@ -63,8 +63,11 @@ def run(
     pool = SimulationPool(policy)
     wanted = specs(tasks, seeds, instructions, swap)
     results = []
-    for start in range(0, len(wanted), batch):
-        results += run_wave(policy, wanted[start : start + batch], pool, config or RolloutConfig())
+    try:
+        for at in range(0, len(wanted), batch):
+            results += run_wave(policy, wanted[at : at + batch], pool, config or RolloutConfig())
+    finally:
+        pool.close()
     return results
 
 
@@ -80,6 +83,12 @@ class SimulationPool:
         while len(self._simulations) < count:
             self._simulations.append(Simulation(self._size, self._cameras))
         return self._simulations[:count]
+
+    def close(self) -> None:
+        """Free the renderers, while the graphics library is still there."""
+        for simulation in self._simulations:
+            simulation.close()
+        self._simulations.clear()
 
 
 def run_wave(

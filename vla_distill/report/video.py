@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
+DARK = 24
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _MARGIN = 12
 
@@ -69,7 +71,7 @@ def caption(frame: Image, title: str, detail: str = "", color: Color = WHITE) ->
     """
     height, width = frame.shape[:2]
     band = max(24, round(height / 13)) // 2 * 2
-    picture = np.full(((height + band) // 2 * 2, width // 2 * 2, 3), 24, np.uint8)
+    picture = np.full(((height + band) // 2 * 2, width // 2 * 2, 3), DARK, np.uint8)
     picture[:height, :] = frame[:, : picture.shape[1]]
     scale = band / 46
     baseline = height + round(band * 0.66)
@@ -93,24 +95,28 @@ def fit(text: str, room: int, scale: float) -> str:
     return text + "..."
 
 
-def inset(frame: Image, pictures: dict[str, Image], side: int = 128) -> Image:
-    """A copy of the frame with small named pictures in its upper right corner.
+def beside(frame: Image, pictures: Mapping[str, Image]) -> Image:
+    """The frame with named square pictures stacked at its right, as high together as it is.
 
     Args:
         frame: Shape (H, W, 3), uint8, RGB.
         pictures: name -> what a camera sees. Shape (h, w, 3), uint8, RGB.
-        side: side of the small pictures [px].
+
+    Returns:
+        Shape (H, W + H / number of pictures, 3), uint8.
     """
-    picture = frame.copy()
-    top, right = _MARGIN, picture.shape[1] - _MARGIN
-    for name, small in pictures.items():
-        small = cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
-        cv2.rectangle(
-            picture, (right - side - 2, top - 2), (right + 1, top + side + 1), (24, 24, 24), -1
-        )
-        picture[top : top + side, right - side : right] = small
-        at = (right - side + 5, top + side - 7)
-        cv2.putText(picture, name, at, _FONT, 0.4, (20, 20, 20), 3, cv2.LINE_AA)
-        cv2.putText(picture, name, at, _FONT, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
-        top += side + _MARGIN
-    return picture
+    if not pictures:
+        return frame
+    height, side = frame.shape[0], frame.shape[0] // len(pictures)
+    column = np.full((height, side, 3), DARK, np.uint8)
+    for row, (name, picture) in enumerate(pictures.items()):
+        top = row * side
+        column[top : top + side] = cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)
+        at = (8, top + side - 10)
+        # Twice, so that it can be read on light and on dark.
+        cv2.putText(column, name, at, _FONT, 0.45, (20, 20, 20), 3, cv2.LINE_AA)
+        cv2.putText(column, name, at, _FONT, 0.45, WHITE, 1, cv2.LINE_AA)
+        if row:
+            column[top] = DARK
+    column[:, 0] = DARK
+    return np.hstack([frame, column])

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
-from vla_distill.report.video import Image, VideoWriter, caption, inset
+from vla_distill.report.video import Image, VideoWriter, beside, caption
 from vla_sim.simulation import Simulation
 
 VIDEO_SIZE = (480, 640)
@@ -55,10 +55,10 @@ class EpisodeWatcher:
         if not result.success:
             path = self._folder / "failures" / f"{self._stem}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), cv2.cvtColor(_view(simulation), cv2.COLOR_RGB2BGR))
+            cv2.imwrite(str(path), simulation.render("front", size=VIDEO_SIZE)[:, :, ::-1])
 
 
 def _view(simulation: Simulation) -> Image:
-    """The large view with what the policy's cameras see in its corner."""
+    """The large view with what the policy's cameras see beside it."""
     small = {name: simulation.render(name) for name in simulation.cameras}
-    return inset(simulation.render("front", size=VIDEO_SIZE), small)
+    return beside(simulation.render("front", size=VIDEO_SIZE), small)

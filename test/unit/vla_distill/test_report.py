@@ -14,7 +14,7 @@ from vla_distill.report.charts import stages
 from vla_distill.report.contact_sheet import contact_sheet
 from vla_distill.report.episode_log import EpisodeLog, read_log, read_pictures
 from vla_distill.report.page import write_page
-from vla_distill.report.video import VideoWriter, caption, fit, inset
+from vla_distill.report.video import VideoWriter, beside, caption, fit
 
 
 def _log(count: int = 50, success: bool = True) -> EpisodeLog:
@@ -66,11 +66,14 @@ def test_long_text_is_cut_to_fit() -> None:
     assert fit("a very long instruction " * 10, 200, 0.8).endswith("...")
 
 
-def test_an_inset_leaves_the_frame_alone() -> None:
+def test_cameras_stand_beside_the_frame_and_leave_it_alone() -> None:
     frame = np.zeros((480, 640, 3), np.uint8)
-    picture = inset(frame, {"wrist": np.full((96, 96, 3), 200, np.uint8)})
-    assert frame.max() == 0
-    assert picture.max() >= 200
+    cameras = {name: np.full((96, 96, 3), 200, np.uint8) for name in ("front", "wrist")}
+    picture = beside(frame, cameras)
+    assert picture.shape == (480, 880, 3)
+    assert (picture[:, :640] == 0).all()
+    assert (picture[20:200, 660:860] == 200).all()
+    assert beside(frame, {}) is frame
 
 
 def _result(task: str, seed: int, success: bool) -> EpisodeResult:
