@@ -12,7 +12,7 @@ from vla_arm.command import JointCommand, Reason
 from vla_arm.errors import ArmError
 from vla_arm.gate import Counters, SafetyGate
 from vla_arm.joint_table import ArmModel
-from vla_arm.kinematics import ArmKinematics, InverseKinematics, checked_joints
+from vla_arm.kinematics import InverseKinematics, checked_joints
 from vla_arm.limits import ArmLimits
 
 __all__ = ["EndEffectorController", "JointCommand", "Reason"]
@@ -38,10 +38,8 @@ class EndEffectorController:
             raise ArmError("dt", got=dt, expected="a positive number of seconds")
         self.arm, self.limits, self.dt = arm, limits, dt
         self._gate = SafetyGate(arm, limits, dt)
-        self._kinematics = ArmKinematics(arm)
         self._ik = InverseKinematics(arm)
         self._holding = True
-        self._pose = self._forward()
 
     @property
     def counters(self) -> Counters:
@@ -65,7 +63,6 @@ class EndEffectorController:
         """
         self._gate.anchor(q, gripper_opening)
         self._holding = True
-        self._pose = self._forward()
 
     def observe(self, q: ArrayLike) -> bool:
         """Look whether the arm was moved away while it held, and if so hold it where it is now.
@@ -85,8 +82,7 @@ class EndEffectorController:
             return False
         if float(np.max(np.abs(measured - self._gate.positions))) <= self.limits.displacement:
             return False
-        self._gate.anchor(measured, self._gate.gripper)
-        self._pose = self._forward()
+        self._gate.anchor(measured, float(self._gate.pose[6]))
         return True
 
     def command(
@@ -105,12 +101,11 @@ class EndEffectorController:
             What to send now: the step towards the target, or the last targets again.
         """
         goal = np.asarray(target, dtype=np.float64)
-        last = self.commanded_pose()
-        reason = self._gate.inspect(goal, last, stamp, now, input_stamp)
+        reason = self._gate.inspect(goal, stamp, now, input_stamp)
         if reason is not Reason.OK:
             return self.hold(reason)
-        step, limited = self._gate.limit(goal, last)
-        solution = self._ik.solve(step[:6], self._gate.positions)
+        step, limited = self._gate.limit(goal[:6])
+        solution = self._ik.solve(step, self._gate.positions)
         if (
             solution.position_error > self.limits.ik_position_error
             or solution.rotation_error > self.limits.ik_rotation_error
@@ -118,8 +113,6 @@ class EndEffectorController:
             return self.hold(Reason.UNREACHABLE)
         command = self._gate.emit(solution.q, float(goal[6]), limited)
         self._holding = not command.accepted
-        if command.accepted:
-            self._pose = self._forward()
         return command
 
     def joint_command(self, q: ArrayLike, gripper: float) -> JointCommand:
@@ -131,8 +124,6 @@ class EndEffectorController:
         """
         command = self._gate.emit(np.asarray(q, dtype=np.float64), gripper)
         self._holding = not command.accepted
-        if command.accepted:
-            self._pose = self._forward()
         return command
 
     def hold(self, reason: Reason) -> JointCommand:
@@ -150,7 +141,4 @@ class EndEffectorController:
 
     def commanded_pose(self) -> NDArray[np.float64]:
         """Pose [m, rad] and opening [m] that were last sent. Shape (7,)."""
-        return np.append(self._pose, self._gate.gripper)
-
-    def _forward(self) -> NDArray[np.float64]:
-        return self._kinematics.forward(self._gate.positions)
+        return self._gate.pose

@@ -2,8 +2,8 @@
 
 It *limits* (speeds and rates: cut down, counted) and it *refuses* (hold what was last sent, and
 say why). Three laws hold for all that it emits, whatever it is given: it is finite, within the
-joint and gripper ranges, and within one tick's reach of what was emitted before (or, after
-:meth:`SafetyGate.anchor`, of where the arm was measured).
+joint and gripper ranges, and within one tick's reach, by joint and tool speed, of what was emitted
+before (or, after :meth:`SafetyGate.anchor`, of where the arm was measured).
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from vla_arm.collision import CollisionModel
 from vla_arm.command import JointCommand, Reason
 from vla_arm.errors import ArmError
 from vla_arm.joint_table import ArmModel
-from vla_arm.kinematics import checked_joints
+from vla_arm.kinematics import ArmKinematics, checked_joints
 from vla_arm.limits import ArmLimits
 from vla_arm.rotation import difference, quaternion_to_rotvec, rotvec_to_quaternion, turned
 
 __all__ = ["Counters", "Reason", "SafetyGate"]
 
+_TOOL_SLACK = 1.02
+"""Excess of the tool's speed that is left to the inverse kinematics' tolerance."""
 _DEPTH_NOISE = 1e-6
 """Penetrations that differ by less are the same [m]."""
 
@@ -69,7 +71,9 @@ class SafetyGate:
         self._joint_step = arm.velocity * limits.joint_speed_scale * dt
         self._low, self._high = limits.box
         self._collision = CollisionModel(arm, limits.table_z, limits.table_margin)
+        self._kinematics = ArmKinematics(arm)
         self._positions: NDArray[np.float64] = np.clip(np.zeros(6), self._lower, self._upper)
+        self._pose = self._kinematics.forward(self._positions)
         self._gripper = 0.0
         self._stopped = False
         self.counters = Counters()
@@ -80,9 +84,9 @@ class SafetyGate:
         return self._positions.copy()
 
     @property
-    def gripper(self) -> float:
-        """Opening emitted last [m]."""
-        return self._gripper
+    def pose(self) -> NDArray[np.float64]:
+        """Pose [m, rad] and opening [m] emitted last. Shape (7,)."""
+        return np.append(self._pose, self._gripper)
 
     @property
     def stopped(self) -> bool:
@@ -112,12 +116,12 @@ class SafetyGate:
         if not np.isfinite(positions).all() or not math.isfinite(gripper):
             raise ArmError("measured joints", got=(positions, gripper), expected="finite numbers")
         self._positions = np.clip(positions, self._lower, self._upper)
+        self._pose = self._kinematics.forward(self._positions)
         self._gripper = float(np.clip(gripper, 0.0, self._arm.gripper_max))
 
     def inspect(
         self,
         target: NDArray[np.float64],
-        last: NDArray[np.float64],
         stamp: float,
         now: float,
         input_stamp: float | None,
@@ -126,7 +130,6 @@ class SafetyGate:
 
         Args:
             target: position [m], rotation vector [rad], opening [m]. Shape (7,).
-            last: what was last commanded, alike. Shape (7,).
             stamp: of the command [s].
             now: [s].
             input_stamp: of the observation that the command rests on [s]; None where none is known.
@@ -150,37 +153,30 @@ class SafetyGate:
                 return Reason.STALE_OBSERVATION
         if (target[:3] < self._low).any() or (target[:3] > self._high).any():
             return Reason.OUT_OF_WORKSPACE
-        if _norm(_turn(target, last)) > limits.orientation_jump:
+        # Written so that a turn that is not a number, from an absurd rotation vector, is refused.
+        if not _norm(_turn(target, self._pose)) <= limits.orientation_jump:
             return Reason.ORIENTATION_JUMP
         return Reason.OK
 
-    def limit(
-        self, target: NDArray[np.float64], last: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], bool]:
-        """Cut a target down to what one tick allows, on the straight way to it.
+    def limit(self, target: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+        """Cut a pose down to what one tick allows, on the straight way to it.
 
         Args:
-            target: position [m], rotation vector [rad], opening [m]; inspected. Shape (7,).
-            last: what was last commanded, alike. Shape (7,).
+            target: position [m] and rotation vector [rad] of an inspected target. Shape (6,).
 
         Returns:
-            The target for this tick, and whether it was cut down. Position and rotation are cut by
-            the same share, so that they arrive together.
+            The pose for this tick, Shape (6,), and whether it was cut down. Position and rotation
+            are cut by the same share, so that they arrive together.
         """
-        limits, dt = self._limits, self._dt
-        move, turn = target[:3] - last[:3], _turn(target, last)
-        need = max(
-            _norm(move) / (limits.linear_speed * dt), _norm(turn) / (limits.angular_speed * dt)
-        )
-        gripper, cut = self._limit_gripper(float(target[6]))
+        last, need = self._pose, self._tool_share(target)
         if need <= 1.0 + 1e-9:
-            return np.append(target[:6], gripper), cut
+            return target, False
         start = rotvec_to_quaternion(last[3:6])
-        rotvec = quaternion_to_rotvec(turned(start, turn / need))
-        return np.concatenate((last[:3] + move / need, rotvec, (gripper,))), True
+        rotvec = quaternion_to_rotvec(turned(start, _turn(target, last) / need))
+        return np.concatenate((last[:3] + (target[:3] - last[:3]) / need, rotvec)), True
 
     def emit(self, q: NDArray[np.float64], gripper: float, limited: bool = False) -> JointCommand:
-        """The last step: refuse collisions, saturate ranges and joint speeds, count, remember.
+        """The last step: saturate ranges and speeds, refuse collisions, count, remember.
 
         Args:
             q: wanted joint angles. Shape (6,) [rad].
@@ -194,14 +190,18 @@ class SafetyGate:
         wanted = np.clip(q, self._lower, self._upper)
         opening, cut = self._limit_gripper(gripper)
         limited = limited or cut or bool((wanted != q).any())
-        step = wanted - self._positions
+        pose = self._kinematics.forward(wanted)
         # One share for all joints: the arm keeps its way and only takes longer.
+        step = wanted - self._positions
         need = float(np.max(np.abs(step) / self._joint_step))
-        if need > 1.0:
-            wanted, limited = self._positions + step / need, True
+        tool = self._tool_share(pose)
+        if need > 1.0 or tool > _TOOL_SLACK:
+            wanted, limited = self._positions + step / max(need, tool), True
+            pose = self._kinematics.forward(wanted)
         reason = self._touches(wanted, opening)
         if reason is not Reason.OK:
             return self.refuse(reason)
+        self._pose = pose
         self._positions, self._gripper = wanted, opening
         self.counters.accepted += 1
         self.counters.limited += limited
@@ -212,6 +212,12 @@ class SafetyGate:
         refused = self.counters.refused
         refused[reason] = refused.get(reason, 0) + 1
         return JointCommand(self._positions.copy(), self._gripper, False, reason, False)
+
+    def _tool_share(self, pose: NDArray[np.float64]) -> float:
+        """How many ticks it takes to a pose, at the tool's speed limits."""
+        limits, last = self._limits, self._pose
+        linear = _norm(pose[:3] - last[:3]) / limits.linear_speed
+        return max(linear, _norm(_turn(pose, last)) / limits.angular_speed) / self._dt
 
     def _touches(self, q: NDArray[np.float64], gripper: float) -> Reason:
         """Whether these joint angles bring a contact, or a deeper one than there is already."""
