@@ -73,6 +73,7 @@ def join(sources: Sequence[Path], path: Path, fps: int) -> list[int]:
                 stream = container.streams.video[0]
                 if joined is None:
                     joined = output.add_stream_from_template(stream)
+                    assert joined is not None
                     joined.codec_context.time_base = Fraction(1, fps)
                     extradata = stream.codec_context.extradata
                 elif stream.codec_context.extradata != extradata:
