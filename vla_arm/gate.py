@@ -27,6 +27,8 @@ __all__ = ["Counters", "Reason", "SafetyGate"]
 
 _TOOL_SLACK = 1.02
 """Excess of the tool's speed that is left to the inverse kinematics' tolerance."""
+_LONGEST_ROTATION = 4.0 * math.pi
+"""Component of a rotation vector from which it is taken for nonsense [rad]."""
 _DEPTH_NOISE = 1e-6
 """Penetrations that differ by less are the same [m]."""
 
@@ -153,8 +155,8 @@ class SafetyGate:
                 return Reason.STALE_OBSERVATION
         if (target[:3] < self._low).any() or (target[:3] > self._high).any():
             return Reason.OUT_OF_WORKSPACE
-        # Written so that a turn that is not a number, from an absurd rotation vector, is refused.
-        if not _norm(_turn(target, self._pose)) <= limits.orientation_jump:
+        absurd = np.abs(target[3:6]).max() > _LONGEST_ROTATION
+        if absurd or _norm(_turn(target, self._pose)) > limits.orientation_jump:
             return Reason.ORIENTATION_JUMP
         return Reason.OK
 
@@ -190,13 +192,16 @@ class SafetyGate:
         wanted = np.clip(q, self._lower, self._upper)
         opening, cut = self._limit_gripper(gripper)
         limited = limited or cut or bool((wanted != q).any())
-        pose = self._kinematics.forward(wanted)
         # One share for all joints: the arm keeps its way and only takes longer.
         step = wanted - self._positions
         need = float(np.max(np.abs(step) / self._joint_step))
-        tool = self._tool_share(pose)
-        if need > 1.0 or tool > _TOOL_SLACK:
-            wanted, limited = self._positions + step / max(need, tool), True
+        if need > 1.0:
+            step, limited = step / need, True
+            wanted = self._positions + step
+        pose = self._kinematics.forward(wanted)
+        while (tool := self._tool_share(pose)) > _TOOL_SLACK:
+            step, limited = step / tool, True
+            wanted = self._positions + step
             pose = self._kinematics.forward(wanted)
         reason = self._touches(wanted, opening)
         if reason is not Reason.OK:
