@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import multiprocessing
+import multiprocessing.util
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -200,7 +200,8 @@ def _start_worker(source: PolicySource) -> None:
     global _worker
     policy = source()
     _worker = policy, SimulationPool(policy)
-    atexit.register(_worker[1].close)
+    # Before the interpreter's own exit handlers, among which the graphics library's is.
+    multiprocessing.util.Finalize(None, _worker[1].close, exitpriority=1)
 
 
 def _run_in_worker(
