@@ -103,7 +103,9 @@ def compressed_image_to_rgb(message: Any) -> NDArray[np.uint8]:
 
 def to_rgb(message: Any) -> NDArray[np.uint8]:
     """Convert an ``Image`` or a ``CompressedImage``, told apart by their fields."""
-    return image_to_rgb(message) if hasattr(message, "encoding") else compressed_image_to_rgb(message)
+    return (
+        image_to_rgb(message) if hasattr(message, "encoding") else compressed_image_to_rgb(message)
+    )
 
 
 def rgb_to_image(image: NDArray[np.uint8], message: Any) -> None:
@@ -127,7 +129,7 @@ def joint_values(
         Shape (len(names),), float64.
 
     Raises:
-        PolicyError: a joint is missing, named twice, has no value in ``field``, or it is not finite.
+        PolicyError: a joint is missing, named twice, without a value in ``field``, or not finite.
     """
     place = {name: i for i, name in enumerate(message.name)}
     missing = [name for name in names if name not in place]
@@ -189,7 +191,7 @@ def pose_from_message(pose: Any) -> NDArray[np.float64]:
 
 
 def pose_to_message(pose: NDArray[np.floating], message: Any) -> None:
-    """Fill a ``geometry_msgs/Pose`` from position [m] and rotation vector [rad]. Shape (6,) or more."""
+    """Fill a ``geometry_msgs/Pose`` from position [m] and rotation vector [rad], Shape (6+,)."""
     x, y, z, rx, ry, rz = (float(value) for value in pose[:6])
     p, q = message.position, message.orientation
     p.x, p.y, p.z = x, y, z
@@ -278,4 +280,86 @@ def assemble_observation(
         instruction=instruction,
         stamp=stamp,
         input_stamps={**stamps, "ee_state": stamp},
+    )
+
+
+def report_to_message(report: ComputeReport, message: Any) -> None:
+    """Fill a ``vla_msgs/ComputeReport``."""
+    message.layers_run = list(report.layers_run)
+    message.visual_tokens_entered, message.visual_tokens_kept = report.visual_tokens
+    message.head_steps, message.head_steps_computed = report.head_steps
+    message.gflops = float(report.gflops)
+    message.stages = list(report.milliseconds)
+    message.milliseconds = [float(value) for value in report.milliseconds.values()]
+
+
+def report_from_message(message: Any) -> ComputeReport:
+    """Read a ``vla_msgs/ComputeReport``."""
+    return ComputeReport(
+        layers_run=tuple(int(layer) for layer in message.layers_run),
+        visual_tokens=(message.visual_tokens_entered, message.visual_tokens_kept),
+        head_steps=(message.head_steps, message.head_steps_computed),
+        gflops=message.gflops,
+        milliseconds=dict(zip(message.stages, message.milliseconds, strict=True)),
+    )
+
+
+def chunk_to_message(
+    chunk: ActionChunk,
+    message: Any,
+    new_pose: Callable[[], Any],
+    new_input: Callable[[], Any],
+) -> None:
+    """Fill a ``vla_msgs/ActionChunk``.
+
+    Args:
+        chunk: the chunk.
+        message: an empty message.
+        new_pose: makes a ``geometry_msgs/Pose``.
+        new_input: makes a ``vla_msgs/StampedInput``.
+    """
+    set_stamp(message.header.stamp, chunk.stamp)
+    message.header.frame_id = chunk.frame_id
+    set_stamp(message.step_dt, chunk.step_dt)
+    poses = [new_pose() for _ in chunk.targets]
+    for pose, target in zip(poses, chunk.targets, strict=True):
+        pose_to_message(target, pose)
+    message.poses = poses
+    message.grippers = [float(target[6]) for target in chunk.targets]
+    message.sequence, message.seed = chunk.sequence, chunk.seed
+    message.policy_hash, message.instruction = chunk.policy_hash, chunk.instruction
+    inputs = []
+    for name, stamp in chunk.input_stamps.items():
+        entry = new_input()
+        entry.name = name
+        set_stamp(entry.stamp, stamp)
+        inputs.append(entry)
+    message.inputs = inputs
+    report_to_message(chunk.report, message.report)
+
+
+def chunk_from_message(message: Any) -> ActionChunk:
+    """Read a ``vla_msgs/ActionChunk``.
+
+    Raises:
+        PolicyError: there are more or fewer grippers than poses, or a pose is broken.
+    """
+    if len(message.poses) != len(message.grippers):
+        raise PolicyError(
+            "action_chunk", got=f"{len(message.grippers)} grippers", expected=len(message.poses)
+        )
+    targets = np.empty((len(message.poses), TARGET_SIZE), dtype=np.float32)
+    for row, (pose, gripper) in enumerate(zip(message.poses, message.grippers, strict=True)):
+        targets[row, :6], targets[row, 6] = pose_from_message(pose), gripper
+    return ActionChunk(
+        targets=targets,
+        stamp=seconds(message.header.stamp),
+        step_dt=seconds(message.step_dt),
+        frame_id=message.header.frame_id,
+        sequence=message.sequence,
+        policy_hash=message.policy_hash,
+        instruction=message.instruction,
+        seed=message.seed,
+        input_stamps={entry.name: seconds(entry.stamp) for entry in message.inputs},
+        report=report_from_message(message.report),
     )

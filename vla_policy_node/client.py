@@ -14,15 +14,17 @@ from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from vla_msgs.action import ExecuteInstruction
-from vla_msgs.msg import ArmStatus
-from vla_msgs.srv import ResetSimulation, StepSimulation
+from vla_msgs.msg import ArmStatus, EndEffectorCommand
+from vla_msgs.srv import ResetSimulation
 
 from vla_policy.conversions import image_to_rgb, seconds
 from vla_policy_node.errors import NodeError
-from vla_policy_node.qos import LATCHED
+from vla_policy_node.qos import COMMAND, LATCHED
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,12 @@ class SimulationClient:
         self._arm: ArmStatus | None = None
         self._node.create_subscription(ArmStatus, "arm_status", self._take_arm, LATCHED)
         self._reset = self._node.create_client(ResetSimulation, "reset_simulation")
-        self._step = self._node.create_client(StepSimulation, "step_simulation")
+        self._sim = AsyncParameterClient(self._node, "sim_node")
+        self._policy = AsyncParameterClient(self._node, "policy_node")
+        self._commanded = -1.0
+        self._node.create_subscription(
+            EndEffectorCommand, "ee_command", self._take_command, COMMAND
+        )
         self._action = ActionClient(self._node, ExecuteInstruction, "execute_instruction")
         self._on_overview = on_overview
         if on_overview is not None:
@@ -102,9 +109,11 @@ class SimulationClient:
             NodeError: something is not there in time; the message names it.
         """
         self._wait("reset_simulation", self._reset.service_is_ready, timeout)
-        self._wait("step_simulation", self._step.service_is_ready, timeout)
+        self._wait("parameters of sim_node", self._sim.services_are_ready, timeout)
+        self._wait("parameters of policy_node", self._policy.services_are_ready, timeout)
         self._wait("execute_instruction", self._action.server_is_ready, timeout)
         self._wait("arm_status READY", self._arm_is_ready, timeout)
+        self._wait("ee_command", lambda: self._commanded >= 0.0, timeout)
 
     def reset(
         self,
@@ -115,7 +124,7 @@ class SimulationClient:
         swap: bool = False,
         timeout: float = 20.0,
     ) -> Scene:
-        """Begin an episode; the arm is home and ready when this returns.
+        """Begin an episode: the arm is home and ready, and time stands still until :meth:`execute`.
 
         Args:
             task: name of the task.
@@ -127,12 +136,15 @@ class SimulationClient:
         Raises:
             NodeError: the simulation refused, or did not answer in time.
         """
+        self._set(self._sim, "sim_node", "paused", True)
         request = ResetSimulation.Request(
             task=task, seed=seed, instructions=instructions, swap=swap
         )
         answer = self._call("reset_simulation", self._reset.call_async(request), timeout)
-        if not answer.success:
+        if not answer.ok:
             raise NodeError("reset_simulation", got=answer.message, expected="a scene")
+        begin = seconds(answer.stamp) - 1e-6
+        self._wait("an ee_command since the reset", lambda: self._commanded >= begin, timeout)
         self._wait("arm_status READY", self._arm_is_ready, timeout)
         return Scene(task, seed, answer.instruction, answer.time_limit)
 
@@ -157,26 +169,30 @@ class SimulationClient:
         Raises:
             NodeError: the goal was rejected, or did not end in time.
         """
-        goal = ExecuteInstruction.Goal(instruction=instruction, time_limit=time_limit, seed=seed)
+        self._set(self._policy, "policy_node", "seed", seed)
+        goal = ExecuteInstruction.Goal(instruction=instruction, time_limit=float(time_limit))
         take = None if on_feedback is None else lambda message: on_feedback(message.feedback)
         handle = self._call(
             "execute_instruction", self._action.send_goal_async(goal, take), timeout=20.0
         )
         if not handle.accepted:
-            raise NodeError("execute_instruction", got="goal rejected", expected="goal accepted")
+            raise NodeError(
+                "execute_instruction",
+                got="goal rejected (the log of policy_node says why)",
+                expected="goal accepted",
+            )
         self.resume()
         result = self._call("execute_instruction", handle.get_result_async(), timeout).result
         return Outcome(
-            success=result.reason == ExecuteInstruction.Result.SUCCESS,
+            success=result.success,
             reason=result.reason,
-            message=result.message,
+            message=result.text,
             seconds=result.elapsed,
         )
 
-    def resume(self, timeout: float = 20.0) -> None:
-        """Let a simulation run on that ``pause_on_reset`` made stand still; else without effect."""
-        request = StepSimulation.Request(ticks=0)
-        self._call("step_simulation", self._step.call_async(request), timeout)
+    def resume(self) -> None:
+        """Let time run on after a reset."""
+        self._set(self._sim, "sim_node", "paused", False)
 
     def spin(self, duration: float) -> None:
         """Take messages for so long [s, wall clock]."""
@@ -201,6 +217,12 @@ class SimulationClient:
     ) -> None:
         self.close()
 
+    def _set(self, client: AsyncParameterClient, node: str, name: str, value: bool | int) -> None:
+        future = client.set_parameters([Parameter(name, value=value)])
+        answer = self._call(f"parameter {name} of {node}", future, 20.0)
+        if not answer.results[0].successful:
+            raise NodeError(f"parameter {name}", got=answer.results[0].reason, expected="it set")
+
     def _call(self, name: str, future: Any, timeout: float) -> Any:
         self._wait(f"answer of {name}", future.done, timeout)
         return future.result()
@@ -217,6 +239,9 @@ class SimulationClient:
 
     def _take_arm(self, message: ArmStatus) -> None:
         self._arm = message
+
+    def _take_command(self, message: EndEffectorCommand) -> None:
+        self._commanded = seconds(message.header.stamp)
 
     def _take_overview(self, message: Image) -> None:
         if self._on_overview is not None:

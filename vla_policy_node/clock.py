@@ -58,3 +58,22 @@ class StampJump:
         """Take the next stamp [s] and say whether it jumped; the first one does."""
         last, self._last = self._last, stamp
         return last is None or stamp < last - 1e-9 or stamp > last + self._gap
+
+
+class FrozenClock:
+    """Tells how long a clock that should run has stood still.
+
+    Args:
+        clock: the steady clock [s]; tests give their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = steady) -> None:
+        self._clock = clock
+        self._seen: float | None = None
+        self._since = 0.0
+
+    def standing(self, now: float) -> float:
+        """Take the watched clock's time [s]; return how long it has been that [s, steady clock]."""
+        if now != self._seen:
+            self._seen, self._since = now, self._clock()
+        return self._clock() - self._since

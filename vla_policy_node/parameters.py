@@ -116,9 +116,7 @@ def read(node: Node, settings_type: type[T]) -> T:
     """
     given = getattr(node, "_parameter_overrides", {})
     unknown = sorted(
-        name
-        for name in given
-        if not node.has_parameter(name) and not name.startswith(_OF_ROS)
+        name for name in given if not node.has_parameter(name) and not name.startswith(_OF_ROS)
     )
     names = [field.name for field in dataclasses.fields(settings_type)]  # type: ignore[arg-type]
     if unknown:
@@ -152,3 +150,10 @@ def judge(
         except NodeError as error:
             return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
+
+
+def replaced(settings: T, parameters: Sequence[Parameter]) -> T:
+    """Return the settings with some parameters set anew; parameters of others are left out."""
+    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    values = {p.name: p.value for p in parameters if p.name in names}
+    return dataclasses.replace(settings, **values)  # type: ignore[type-var]

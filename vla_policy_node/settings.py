@@ -16,6 +16,12 @@ class PolicySettings:
         "checkpoint folder, a name under the package's share/checkpoints, or "
         "python:module.function for a function that returns a Policy",
     )
+    instruction: str = setting(
+        "", "instruction followed as soon as the arm is ready; empty waits for one", live=True
+    )
+    seed: int = setting(
+        0, "seed of the policy's noise, the same for every goal", low=0, high=2**31 - 1, live=True
+    )
     device: str = setting("cpu", "torch device that the policy runs on, e.g. cpu or cuda:0")
     torch_threads: int = setting(
         0, "threads that torch may use; 0 leaves torch's choice", low=0, high=256
@@ -56,6 +62,14 @@ class PolicySettings:
     time_limit: float = setting(
         30.0, "time limit of a goal that names none", unit="s", low=0.1, high=3600.0, live=True
     )
+    refusal_timeout: float = setting(
+        2.0,
+        "commands that the arm refuses for so long abort the goal",
+        unit="s",
+        low=0.1,
+        high=60.0,
+        live=True,
+    )
     warm_up: int = setting(2, "inferences made before the node is active", low=0, high=100)
 
 
@@ -77,9 +91,6 @@ class ArmSettings:
     )
     joint_states_timeout: float = setting(
         0.2, "without joint_states for so long, the arm holds", unit="s", low=0.02, high=2.0
-    )
-    refusal_timeout: float = setting(
-        2.0, "commands refused for so long abort the goal", unit="s", low=0.1, high=60.0
     )
     restart_gap: float = setting(
         0.5,
@@ -119,7 +130,8 @@ class SimSettings:
         1.0, "simulated seconds in a wall-clock second (paced)", unit="1", low=0.05, high=20.0
     )
     image_size: int = setting(96, "side of the square camera images", unit="px", low=16, high=1024)
-    pause_on_reset: bool = setting(
-        False, "after a reset stand still until step_simulation (lockstep)", live=True
+    paused: bool = setting(False, "stand still: time does not go on", live=True)
+    publish_clock: bool = setting(
+        True, "stamps are simulated time, published on /clock; else they are wall-clock time"
     )
     viewer: bool = setting(False, "open MuJoCo's passive viewer, where there is a screen")

@@ -1,0 +1,320 @@
+"""arm_node: end-effector commands in, joint targets out, through IK and the safety gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from std_srvs.srv import Trigger
+from vla_msgs.msg import ArmStatus, EndEffectorCommand, EndEffectorState
+
+from vla_arm.backend import ArmState
+from vla_arm.controller import EndEffectorController, JointCommand, Reason
+from vla_arm.joint_table import get_arm
+from vla_arm.kinematics import ArmKinematics
+from vla_arm.limits import ArmLimits
+from vla_policy import conversions
+from vla_policy.errors import PolicyError
+from vla_policy_node.backends import make_backend
+from vla_policy_node.clock import Arrival, FrozenClock, StampJump
+from vla_policy_node.homing import Homing
+from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
+from vla_policy_node.qos import COMMAND, LATCHED
+from vla_policy_node.settings import ArmSettings
+from vla_policy_node.transforms import make_transforms
+
+CONTROL_DT = 0.02
+"""Time between joint states, and so between commands [s]."""
+WATCHDOG_PERIOD = 0.02
+STATUS_PERIOD = 0.5
+
+
+class ArmNode(SettingsNode[ArmSettings]):
+    """Publishes one ``ee_state`` a joint state, and sends one joint target a command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("arm_node", ArmSettings, **options)
+
+    def configure(self) -> None:
+        """Build the controller and connect the backend."""
+        settings = self.settings
+        arm = get_arm(settings.arm)
+        limits = ArmLimits(command_timeout=settings.command_timeout)
+        self._controller = EndEffectorController(arm, limits, CONTROL_DT)
+        self._kinematics = ArmKinematics(arm)
+        self._commands, self._states = Arrival(), Arrival()
+        self._jump = StampJump(settings.restart_gap)
+        self._frozen = FrozenClock()
+        self._homing: Homing | None = None
+        self._measured: ArmState | None = None
+        self._last: tuple[tuple[float, int, int], JointCommand] | None = None
+        self._state, self._reason, self._text = ArmStatus.INACTIVE, Reason.OK, "not active"
+        self._fault = ""
+        self._refused_since: float | None = None
+        self._refusing = 0.0
+        self._state_out = self.publisher(EndEffectorState, "ee_state", COMMAND)
+        self._status_out = self.publisher(ArmStatus, "arm_status", LATCHED)
+        self._transforms = None
+        if settings.publish_tf:
+            self._transforms = make_transforms(self, settings.base_frame, settings.tool_frame)
+        self._backend = make_backend(
+            settings.backend, self, arm, self._on_measurement, self._on_fault
+        )
+        self._backend.connect()
+        self.subscribe(EndEffectorCommand, "ee_command", self._on_command, COMMAND)
+        self.serve(Trigger, "estop", self._on_estop)
+        self.serve(Trigger, "reset_estop", self._on_reset_estop)
+        self.serve(Trigger, "home", self._on_home)
+        self.every(WATCHDOG_PERIOD, self._on_watchdog)
+        self.every(STATUS_PERIOD, self._publish_status)
+
+    def activate(self) -> None:
+        """Follow commands from now on, starting from where the arm is."""
+        self._jump = StampJump(self.settings.restart_gap)
+        self._commands.forget()
+        self._measured = None
+        self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, "no joint_states yet")
+
+    def deactivate(self) -> None:
+        """Hold the arm where it was last sent."""
+        self._hold(Reason.OTHER)
+        self._enter(ArmStatus.INACTIVE, Reason.OTHER, "not active")
+
+    def cleanup(self) -> None:
+        """Let go of the arm."""
+        self._backend.stop()
+
+    def health(self) -> tuple[int, str, Mapping[str, object]]:
+        """See :meth:`SettingsNode.health`."""
+        level = {
+            ArmStatus.HOLD: WARN,
+            ArmStatus.ESTOP: ERROR,
+            ArmStatus.FAULT: ERROR,
+        }.get(self._state, OK)
+        text = self._fault or self._text
+        if self._fault and level == OK:
+            level = WARN
+        values: dict[str, object] = dict(self._controller.counters.as_dict())
+        values["joint_states silent"] = f"{self._states.silence():.2f} s"
+        values["ee_command silent"] = f"{self._commands.silence():.2f} s"
+        return level, text, values
+
+    # What comes in.
+
+    def _on_measurement(self, measured: ArmState) -> None:
+        if not self.active:
+            return
+        self._states.mark(measured.stamp)
+        self._fault = ""
+        if self._jump(measured.stamp):
+            # A reset or an outage: go on from where the arm is, not from where it was sent.
+            self._controller.reset(measured.positions, measured.gripper)
+            self._commands.forget()
+            self._homing = self._last = self._refused_since = None
+            self._refusing = 0.0
+            self._enter(*self._rest())
+        elif self._controller.observe(measured.positions):
+            self.get_logger().warning("the arm was moved from outside: holding it where it is")
+        if self._state == ArmStatus.HOLD and self._reason == Reason.NO_JOINT_STATES:
+            self._enter(*self._rest())
+        self._measured = measured
+        self._publish_state(measured)
+        if self._homing is not None:
+            self._go_home(self._homing)
+
+    def _on_fault(self, text: str) -> None:
+        if text != self._fault:
+            self.get_logger().warning(text)
+        self._fault = text
+        self.report_health()
+
+    def _on_command(self, message: EndEffectorCommand) -> None:
+        if not self.active or self._measured is None:
+            return
+        stamp = conversions.seconds(message.header.stamp)
+        self._commands.mark(stamp)
+        if self._homing is not None:
+            return
+        key = stamp, int(message.mode), int(message.sequence)
+        if self._last is not None and self._last[0] == key:
+            # The simulator asked again because our answer was lost: no second step for one state.
+            self._backend.send(self._last[1])
+            return
+        command, text = self._judge(message, stamp)
+        self._last = key, command
+        self._backend.send(command)
+        self._note(command, text, stamp, moving=message.mode == EndEffectorCommand.MOVE)
+
+    def _judge(self, message: EndEffectorCommand, stamp: float) -> tuple[JointCommand, str]:
+        """Turn a command into joint targets, or into the reason why not."""
+        controller = self._controller
+        if message.mode != EndEffectorCommand.MOVE:
+            return controller.hold(Reason.POLICY_HOLD), message.reason
+        if message.header.frame_id not in ("", self.settings.base_frame):
+            text = f"frame {message.header.frame_id!r}, expected {self.settings.base_frame!r}"
+            return controller.hold(Reason.OTHER), text
+        if blocked := self._blocked():
+            return controller.hold(blocked[0]), blocked[1]
+        try:
+            pose = conversions.pose_from_message(message.pose)
+        except PolicyError as error:
+            return controller.hold(Reason.NOT_FINITE), str(error)
+        command = controller.command(
+            [*pose, message.gripper],
+            stamp,
+            self._now(),
+            conversions.seconds(message.observation_stamp),
+        )
+        if command.accepted:
+            return command, ""
+        return command, f"{command.reason.text} (target {pose.round(3).tolist()})"
+
+    # Watching.
+
+    def _on_watchdog(self) -> None:
+        if not self.active:
+            return
+        if self._measured is None:
+            if self._fault:
+                self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, self._fault)
+            return
+        blocked = self._blocked()
+        if blocked is None and not self.settings.lockstep and self._commands.stamp is not None:
+            silence = self._commands.silence()
+            if silence > self.settings.command_timeout and self._homing is None:
+                blocked = Reason.WATCHDOG, f"no ee_command for {self.settings.command_timeout} s"
+        if blocked is None or self._state in (ArmStatus.ESTOP, ArmStatus.INACTIVE):
+            return
+        if self._state != ArmStatus.HOLD or self._reason != blocked[0]:
+            self._homing = None
+            self._hold(blocked[0])
+            self._enter(ArmStatus.HOLD, *blocked)
+
+    def _blocked(self) -> tuple[Reason, str] | None:
+        """Say what keeps the arm from moving, judged by clocks that cannot freeze together."""
+        if self.settings.lockstep:
+            return None
+        limit = self.settings.joint_states_timeout
+        if self._states.silence() > limit:
+            return Reason.NO_JOINT_STATES, self._fault or f"no joint_states for {limit} s"
+        if self._frozen.standing(self._now()) > limit:
+            return Reason.OTHER, f"the clock has stood still for {limit} s"
+        return None
+
+    def _now(self) -> float:
+        """The robot's time [s]: in lockstep the newest state's stamp, else the ROS clock."""
+        if self.settings.lockstep and self._states.stamp is not None:
+            return self._states.stamp
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _hold(self, reason: Reason) -> None:
+        if self._measured is not None:
+            self._backend.send(self._controller.hold(reason))
+
+    # Services.
+
+    def _on_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        self._controller.stop()
+        self._homing = None
+        self._hold(Reason.ESTOP)
+        self._enter(ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop")
+        response.success, response.message = True, "stopped"
+        return response
+
+    def _on_reset_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        self._controller.reset_stop()
+        if self._state == ArmStatus.ESTOP:
+            self._enter(*self._rest())
+        response.success, response.message = True, "released"
+        return response
+
+    def _on_home(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        if self._state != ArmStatus.READY or self._measured is None:
+            response.success, response.message = False, f"the arm is not READY: {self._text}"
+            return response
+        gripper = float(self._controller.commanded_pose()[6])
+        self._homing = Homing(self._measured.positions, gripper, self.settings.home_speed)
+        self._enter(ArmStatus.MOVING, Reason.OK, "moving home")
+        response.success = True
+        response.message = f"moving home, {self._homing.duration:.1f} s"
+        return response
+
+    def _go_home(self, homing: Homing) -> None:
+        positions, gripper = homing.step(CONTROL_DT)
+        command = self._controller.joint_command(positions, gripper)
+        self._backend.send(command)
+        if not command.accepted:
+            self._homing = None
+            self._enter(ArmStatus.HOLD, command.reason, f"moving home: {command.reason.text}")
+        elif homing.done:
+            self._homing = None
+            self._enter(*self._rest())
+
+    # What goes out.
+
+    def _note(self, command: JointCommand, text: str, stamp: float, *, moving: bool) -> None:
+        """Keep the books of accepted and refused commands."""
+        if command.accepted:
+            self._refused_since, self._refusing = None, 0.0
+            self._enter(ArmStatus.MOVING, Reason.OK, "following commands")
+        elif self._controller.stopped:
+            self._enter(ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop")
+        elif not moving:
+            self._refused_since, self._refusing = None, 0.0
+            if self._blocked() is None:
+                self._enter(ArmStatus.READY, Reason.POLICY_HOLD, text)
+        else:
+            self._refused_since = stamp if self._refused_since is None else self._refused_since
+            before, self._refusing = self._refusing, stamp - self._refused_since
+            self._enter(ArmStatus.HOLD, command.reason, text)
+            if int(before * 10) != int(self._refusing * 10):
+                self._publish_status()
+
+    def _rest(self) -> tuple[int, Reason, str]:
+        if self._controller.stopped:
+            return ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop"
+        return ArmStatus.READY, Reason.OK, "ready"
+
+    def _enter(self, state: int, reason: Reason, text: str) -> None:
+        changed = (state, reason) != (self._state, self._reason)
+        self._state, self._reason, self._text = state, reason, text
+        if changed:
+            self._publish_status()
+            self.report_health()
+
+    def _publish_status(self) -> None:
+        counters = self._controller.counters
+        message = ArmStatus(state=self._state, reason=int(self._reason), text=self._text)
+        message.header.stamp = self.get_clock().now().to_msg()
+        if self._states.stamp is not None:
+            conversions.set_stamp(message.header.stamp, self._states.stamp)
+        silence = self._commands.silence()
+        message.age = silence if silence != float("inf") else -1.0
+        message.refusing = self._refusing
+        message.accepted, message.limited = counters.accepted, counters.limited
+        message.refused = sum(counters.refused.values())
+        message.backend = self.settings.backend
+        self._status_out.publish(message)
+
+    def _publish_state(self, measured: ArmState) -> None:
+        pose = self._kinematics.forward(measured.positions)
+        commanded = self._controller.commanded_pose()
+        message = EndEffectorState()
+        conversions.set_stamp(message.header.stamp, measured.stamp)
+        message.header.frame_id = self.settings.base_frame
+        conversions.pose_to_message(pose, message.measured)
+        conversions.pose_to_message(commanded, message.commanded)
+        message.gripper_measured = measured.gripper
+        message.gripper_commanded = float(commanded[6])
+        if self._transforms is not None:
+            self._transforms.publish(measured.stamp, pose)
+        self._state_out.publish(message)
+
+
+def main() -> None:
+    """Run the node."""
+    run(ArmNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""What carries joint targets to an arm and joint states back; one file a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vla_arm.backend import ArmBackend
+from vla_policy_node.backends.joint_topics import JointTopics
+from vla_policy_node.errors import NodeError
+
+BACKENDS: dict[str, Callable[..., ArmBackend]] = {"joint_topics": JointTopics}
+
+__all__ = ["BACKENDS", "ArmBackend", "make_backend"]
+
+
+def make_backend(name: str, *arguments: Any) -> ArmBackend:
+    """Make a backend by name.
+
+    Raises:
+        NodeError: the name is unknown; the message lists the known ones.
+    """
+    if name not in BACKENDS:
+        raise NodeError("backend", got=repr(name), expected=f"one of {sorted(BACKENDS)}")
+    return BACKENDS[name](*arguments)

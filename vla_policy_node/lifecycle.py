@@ -1,0 +1,243 @@
+"""What all nodes share: parameters, diagnostics, honest transitions, a clean end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+
+from vla_policy_node import parameters
+from vla_policy_node.qos import REPORT
+
+S = TypeVar("S")
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+DIAGNOSTICS_PERIOD = 1.0
+
+
+class SettingsNode(LifecycleNode, Generic[S]):
+    """A lifecycle node whose settings are a frozen dataclass.
+
+    Subclasses fill in :meth:`configure`, :meth:`activate`, :meth:`deactivate` and :meth:`cleanup`;
+    what these raise is logged, and the transition fails.
+
+    Args:
+        name: name of the node.
+        settings_type: the dataclass of its parameters.
+        options: passed on to the node, e.g. ``context`` or ``parameter_overrides``.
+    """
+
+    def __init__(self, name: str, settings_type: type[S], **options: Any) -> None:
+        super().__init__(name, **options)
+        self._settings_type = settings_type
+        self._configured = self.active = False
+        parameters.declare(self, settings_type)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.settings: S = settings_type()
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", REPORT)
+        self._reported: tuple[int, str] | None = None
+        self._entities: list[Callable[[], object]] = []
+        self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics_timer, clock=self.steady_clock)
+
+    def configure(self) -> None:
+        """Take the settings and make everything that does not move the robot."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop: the robot holds."""
+
+    def cleanup(self) -> None:
+        """Give back what :meth:`configure` made."""
+
+    def settings_changed(self) -> None:
+        """Called after a live parameter was set."""
+
+    def health(self) -> tuple[int, str, Mapping[str, object]]:
+        """Return diagnostic level, message and values."""
+        return OK, "", {}
+
+    def report_health(self) -> None:
+        """Publish diagnostics at once if level or message changed."""
+        level, text, _ = self.health()
+        if (level, text) != self._reported:
+            self._publish_health()
+
+    def every(self, period: float, callback: Callable[[], None]) -> None:
+        """Call back at a steady-clock period [s] until clean-up."""
+        timer = self.create_timer(period, callback, clock=self.steady_clock)
+        self.keep(lambda: self.destroy_timer(timer))
+
+    def keep(self, destroy: Callable[[], object]) -> None:
+        """Have something undone at clean-up."""
+        self._entities.append(destroy)
+
+    def publisher(self, message_type: Any, topic: str, qos: Any) -> Any:
+        """Make a publisher that lives until clean-up."""
+        publisher = self.create_publisher(message_type, topic, qos)
+        self.keep(lambda: self.destroy_publisher(publisher))
+        return publisher
+
+    def subscribe(
+        self, message_type: Any, topic: str, callback: Any, qos: Any, *, raw: bool = False
+    ) -> None:
+        """Subscribe until clean-up."""
+        subscription = self.create_subscription(message_type, topic, callback, qos, raw=raw)
+        self.keep(lambda: self.destroy_subscription(subscription))
+
+    def serve(self, service_type: Any, name: str, callback: Any) -> None:
+        """Serve until clean-up."""
+        service = self.create_service(service_type, name, callback)
+        self.keep(lambda: self.destroy_service(service))
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the settings, then :meth:`configure`."""
+
+        def work() -> None:
+            self.settings = parameters.read(self, self._settings_type)
+            self.configure()
+            self._configured = True
+
+        if self._attempt("configure", work):
+            return super().on_configure(state)
+        self._drop_entities()
+        return TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Become active."""
+        if not self._attempt("activate", self.activate):
+            return TransitionCallbackReturn.FAILURE
+        self.active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Become inactive, whatever fails on the way."""
+        self._attempt("deactivate", self.deactivate)
+        self.active = False
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the settings and all that was made of them."""
+        self.leave()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and forget, from any state."""
+        self.leave()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured."""
+        self.leave()
+        return TransitionCallbackReturn.SUCCESS
+
+    def leave(self) -> None:
+        """Stop and forget; done twice it does nothing."""
+        if self.active:
+            self._attempt("deactivate", self.deactivate)
+            self.active = False
+        if self._configured:
+            self._attempt("clean up", self.cleanup)
+        self._drop_entities()
+        self._configured = False
+
+    def _drop_entities(self) -> None:
+        while self._entities:
+            self._entities.pop()()
+
+    def _attempt(self, what: str, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except Exception as error:
+            self.get_logger().error(f"cannot {what}: {error}")
+            self.get_logger().debug(traceback.format_exc())
+            return False
+        return True
+
+    def _on_set_parameters(self, given: list[Parameter]) -> Any:
+        answer = parameters.judge(self._settings_type, given, configured=self._configured)
+        if answer.successful and self._configured:
+            self.settings = parameters.replaced(self.settings, given)
+            self.settings_changed()
+        return answer
+
+    def _on_diagnostics_timer(self) -> None:
+        if self._configured:
+            self._publish_health()
+
+    def _publish_health(self) -> None:
+        level, text, values = self.health()
+        self._reported = level, text
+        status = DiagnosticStatus(
+            level=level,
+            name=self.get_fully_qualified_name().lstrip("/"),
+            message=text,
+            hardware_id=self.get_name(),
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | None = None) -> None:
+    """Run a node until Ctrl-C; an end that was asked for has exit code 0.
+
+    One thread takes all messages: with the nodes in processes of their own this is rclpy's fastest
+    executor.
+    """
+    rclpy.init(
+        args=list(sys.argv if arguments is None else arguments),
+        # ROS's own handler would close the graph before the node can tell the arm to hold.
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    node = None
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        _spin(executor, node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        print(f"parameters: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        if node is not None:
+            node.leave()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the node at the first signal; later ones shall not disturb the ending."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any]) -> None:
+    while True:
+        try:
+            executor.spin()
+        except UnicodeDecodeError as error:
+            # rclpy raises this out of the executor for a message whose text is not UTF-8.
+            node.get_logger().error(f"a message with text that is not UTF-8 was dropped: {error}")

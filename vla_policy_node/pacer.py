@@ -1,0 +1,59 @@
+"""Keeps physics on the wall clock, and says how well that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vla_policy_node.clock import steady
+
+MAX_BEHIND = 0.1
+"""Physics that is further behind than this gives up the time it lost [s]."""
+WINDOW = 2.0
+"""Over which the real-time factor is measured [s]."""
+
+
+class Pacer:
+    """Says when the next tick is due.
+
+    Args:
+        tick: length of a tick [s].
+        speed: simulated seconds in a wall-clock second.
+        clock: the steady clock [s]; tests give their own.
+    """
+
+    def __init__(self, tick: float, speed: float, clock: Callable[[], float] = steady) -> None:
+        self._period, self._speed, self._clock = tick / speed, speed, clock
+        self._due = self._window = clock()
+        self._ticks = 0
+        self.lost = 0.0
+        self.real_time_factor = speed
+
+    def due(self) -> bool:
+        """Whether a tick is due now; if so it counts as made."""
+        now = self._clock()
+        if now < self._due:
+            return False
+        behind = now - self._due
+        if behind > MAX_BEHIND:
+            self.lost += behind
+            self._due = now
+        self._due += self._period
+        self._count(now)
+        return True
+
+    def take_lost(self) -> float:
+        """Return the wall-clock time given up since the last call [s]."""
+        lost, self.lost = self.lost, 0.0
+        return lost
+
+    def restart(self) -> None:
+        """Begin again now, after time stood still on purpose."""
+        self._due = self._window = self._clock()
+        self._ticks, self.lost = 0, 0.0
+
+    def _count(self, now: float) -> None:
+        self._ticks += 1
+        if now - self._window >= WINDOW:
+            simulated = self._ticks * self._period * self._speed
+            self.real_time_factor = simulated / (now - self._window)
+            self._window, self._ticks = now, 0

@@ -1,0 +1,202 @@
+"""What to command for each state of the arm: asks for chunks in time, plays them, or says why not.
+
+No ROS here: the node feeds it with states, images and thoughts, and sends what it answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_policy.contract import ActionChunk, Memory, Policy, validate_instruction
+from vla_policy.conversions import assemble_observation
+from vla_policy.errors import PolicyError
+from vla_policy.player import ChunkPlayer
+from vla_policy_node.camera import Cameras
+from vla_policy_node.inference import Inference, Thought
+from vla_policy_node.state_history import StateHistory
+
+_EPSILON = 1e-6
+NO_INSTRUCTION = "no instruction"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to command.
+
+    Attributes:
+        target: position [m], rotation vector [rad], gripper opening [m], Shape (7,); None holds.
+        reason: why to hold; empty with a target.
+        chunk: the chunk that the target comes from.
+    """
+
+    target: NDArray[np.float64] | None
+    reason: str = ""
+    chunk: ActionChunk | None = None
+
+
+class Pilot:
+    """Follows one instruction at a time.
+
+    Args:
+        policy: the policy; only its ``start`` is called here.
+        inference: where the policy thinks.
+        cameras: the newest images.
+        synchronous: wait for the chunk that is due rather than play on.
+        synchronous_timeout: how long to wait for it [s].
+        clock: steady clock [s]; tests give their own.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        inference: Inference,
+        cameras: Cameras,
+        *,
+        synchronous: bool = False,
+        synchronous_timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy, self._inference, self._cameras = policy, inference, cameras
+        self._synchronous, self._timeout, self._clock = synchronous, synchronous_timeout, clock
+        self._player = ChunkPlayer()
+        self._memory: Memory | None = None
+        self._commanded: NDArray[np.float64] | None = None
+        self._waiting_since: float | None = None
+        self._gave_up = self._failed = False
+        self._episode = 0
+        self.history = StateHistory()
+        self.instruction = self.trouble = self.fault = ""
+        self.chunks = self.discarded = self.malformed = 0
+
+    @property
+    def newest(self) -> ActionChunk | None:
+        """The chunk in play."""
+        return self._player.newest
+
+    def begin(self, instruction: str, seed: int) -> None:
+        """Follow an instruction from now on.
+
+        Raises:
+            PolicyError: it is empty or too long.
+        """
+        validate_instruction(instruction)
+        self.stop()
+        self.instruction, self._memory = instruction, self._policy.start(seed)
+        self.chunks, self._gave_up, self._failed = 0, False, False
+
+    def stop(self) -> None:
+        """Follow nothing: hold."""
+        self._episode += 1  # what is being thought meanwhile is for nobody
+        self.instruction = self.trouble = self.fault = ""
+        self._memory = self._waiting_since = None
+        self._drop_plan()
+
+    def forget_arm(self) -> None:
+        """Forget where the arm was, because time or the arm jumped."""
+        self.history.clear()
+        self._commanded = None
+        self._drop_plan()
+
+    def see_state(
+        self, stamp: float, state: NDArray[np.float64], commanded: NDArray[np.float64]
+    ) -> None:
+        """Take a state, Shape (8,), and what was last commanded, Shape (7,), at a time [s]."""
+        self.history.add(stamp, state)
+        first, self._commanded = self._commanded is None, commanded
+        if first or self._player.newest is None:
+            self._player.reset(commanded)
+
+    def answer(self, now: float, replan_steps: int) -> Answer | None:
+        """Say what to command for the state at ``now`` [s]; None while waiting for a chunk.
+
+        Args:
+            now: stamp of the newest state [s].
+            replan_steps: a new chunk is wanted so many of its steps after the last.
+        """
+        if not self.instruction:
+            return Answer(None, NO_INSTRUCTION)
+        due = now >= self._player.next_due(replan_steps) - _EPSILON
+        if self._synchronous:
+            if due and not self._gave_up:
+                return self._await_chunk(now)
+            if due and self._cameras.current(now):
+                self._gave_up = False
+                return self._await_chunk(now)
+            if due:
+                return self._hold(self._cameras.trouble(now) or "images do not come")
+        else:
+            if trouble := self._cameras.trouble(now):
+                return self._hold(trouble)
+            if due and not self._inference.busy and not self._ask():
+                return self._hold(self.trouble)
+        if self.trouble and self._player.newest is None:
+            return self._hold(self.trouble)
+        return self._play(now)
+
+    def take(self, thought: Thought) -> ActionChunk | None:
+        """Take what the policy thought; return the chunk if it is good and for this episode."""
+        if thought.episode != self._episode:
+            self.discarded += 1
+            return None
+        if thought.chunk is None or not np.isfinite(thought.chunk.targets).all():
+            self.discarded += 1
+            self.fault = thought.error or "the policy's targets are not finite"
+            self._failed = True
+            self._hold(f"policy: {self.fault}")
+            return None
+        self.trouble = self.fault = ""
+        self._waiting_since = None
+        self.chunks += 1
+        self._player.add(thought.chunk)
+        return thought.chunk
+
+    def _await_chunk(self, now: float) -> Answer | None:
+        """Synchronous: ask as soon as the images of this moment are there, and wait."""
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+        if self._clock() - self._waiting_since > self._timeout:
+            self._waiting_since, self._gave_up = None, True
+            return self._hold(self._cameras.trouble(now) or "no chunk in time")
+        ready = not self._inference.busy and self._cameras.current(now)
+        if ready and (self._failed or not self._ask()):
+            # Hold for this tick, ask again in the next.
+            self._waiting_since, self._failed = None, False
+            return self._hold(self.trouble)
+        return None
+
+    def _ask(self) -> bool:
+        """Ask for a chunk of the newest images; without success :attr:`trouble` says why."""
+        assert self._memory is not None, "there is a memory while there is an instruction"
+        try:
+            observation = assemble_observation(
+                self._cameras.messages(), self.history.at, self.instruction
+            )
+        except PolicyError as error:
+            self.malformed += 1
+            self.trouble = str(error)
+            return False
+        self._inference.ask(self._episode, observation, self._memory)
+        return True
+
+    def _play(self, now: float) -> Answer:
+        chunk = self._player.newest
+        target = self._player.sample(now)
+        if target is None:
+            return Answer(None, "no chunk yet" if chunk is None else "the chunk has run out")
+        return Answer(target, "", chunk)
+
+    def _hold(self, reason: str) -> Answer:
+        self.trouble = reason
+        self._drop_plan()
+        return Answer(None, reason)
+
+    def _drop_plan(self) -> None:
+        """Forget the chunks, so that play starts again from where the arm was last sent."""
+        self._player = ChunkPlayer()
+        if self._commanded is not None:
+            self._player.reset(self._commanded)

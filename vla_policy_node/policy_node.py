@@ -1,0 +1,400 @@
+"""policy_node: images, arm state and an instruction in; one end-effector command a state out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+from vla_msgs.action import ExecuteInstruction
+from vla_msgs.msg import (
+    ActionChunk,
+    ArmStatus,
+    EndEffectorCommand,
+    EndEffectorState,
+    PolicyStatus,
+    TaskStatus,
+)
+
+from vla_policy import conversions
+from vla_policy.contract import validate_instruction
+from vla_policy.errors import PolicyError
+from vla_policy_node.camera import Camera, Cameras
+from vla_policy_node.chunk_report import ChunkReport
+from vla_policy_node.clock import Arrival, StampJump
+from vla_policy_node.goal import Goal, Result
+from vla_policy_node.inference import Inference
+from vla_policy_node.instruction import decode_string
+from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
+from vla_policy_node.pilot import Answer, Pilot
+from vla_policy_node.policy_source import make_policy, warm_up
+from vla_policy_node.qos import COMMAND, LATCHED, REPORT
+from vla_policy_node.settings import PolicySettings
+
+ARM_STATUS_TIMEOUT = 2.0
+"""The arm's status comes twice a second; without it for so long no goal is accepted [s]."""
+PATIENCE = 5.0
+"""A goal whose inputs are missing for so long is aborted [s]."""
+JUMP = 0.5
+"""A step of the arm's stamps by more than this, or back, begins everything anew [s]."""
+STATUS_PERIOD = 0.5
+
+
+class PolicyNode(SettingsNode[PolicySettings]):
+    """Answers every ``ee_state`` with one ``ee_command``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("policy_node", PolicySettings, **options)
+        self._inference: Inference | None = None
+        self._pilot: Pilot | None = None
+        self._goal: Goal | None = None
+
+    def configure(self) -> None:
+        """Load the policy, think once to be warm, and connect."""
+        settings = self.settings
+        if settings.torch_threads:
+            # Read by torch when it is first imported, which is now.
+            os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
+        self.policy = make_policy(settings.policy, settings.device)
+        warm_up(self.policy, settings.warm_up)
+        compressed = settings.image_transport == "compressed"
+        image_type = CompressedImage if compressed else Image
+        self._camera_list = [
+            Camera(name, lambda raw: deserialize_message(raw, image_type))
+            for name in self.policy.cameras
+        ]
+        self._cameras = Cameras(self._camera_list, settings.image_timeout, settings.image_period)
+        awake = self.create_guard_condition(self._on_thought)
+        self.keep(lambda: self.destroy_guard_condition(awake))
+        self._inference = Inference(self.policy, awake.trigger)
+        self._pilot = Pilot(
+            self.policy,
+            self._inference,
+            self._cameras,
+            synchronous=settings.synchronous,
+            synchronous_timeout=settings.synchronous_timeout,
+        )
+        self._jump = StampJump(JUMP)
+        self._arm, self._arm_arrival = ArmStatus(), Arrival()
+        self._task: TaskStatus | None = None
+        self._warning = ""
+        self._pending: float | None = None
+        self._answered: tuple[float, EndEffectorCommand] | None = None
+        self._report = ChunkReport(self.steady_clock)
+        self._wanted = settings.instruction
+        self._connect(image_type, "/compressed" if compressed else "")
+
+    def _connect(self, image_type: type[Any], suffix: str) -> None:
+        self._command_out = self.publisher(EndEffectorCommand, "ee_command", COMMAND)
+        self._chunk_out = self.publisher(ActionChunk, "action_chunk", REPORT)
+        self._status_out = self.publisher(PolicyStatus, "policy_status", REPORT)
+        for camera in self._camera_list:
+            topic = f"camera/{camera.name}/image_raw{suffix}"
+            take = lambda raw, camera=camera: self._on_image(camera, raw)  # noqa: E731
+            self.subscribe(image_type, topic, take, qos_profile_sensor_data, raw=True)
+        self.subscribe(EndEffectorState, "ee_state", self._on_state, COMMAND)
+        self.subscribe(ArmStatus, "arm_status", self._on_arm, LATCHED)
+        self.subscribe(TaskStatus, "task_status", self._on_task, REPORT)
+        self.subscribe(String, "instruction", self._on_instruction, LATCHED, raw=True)
+        server = ActionServer(
+            self,
+            ExecuteInstruction,
+            "execute_instruction",
+            self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda handle: CancelResponse.ACCEPT,
+        )
+        self.keep(server.destroy)
+        self.every(0.1, self._on_timer)
+        self.every(STATUS_PERIOD, self._publish_status)
+
+    def activate(self) -> None:
+        """Answer states from now on."""
+        self.pilot.stop()
+        self.pilot.forget_arm()
+        self._jump = StampJump(JUMP)
+        self._pending = self._answered = None
+
+    def deactivate(self) -> None:
+        """Stop following; the arm is told to hold."""
+        if self._goal:
+            self._goal.end(Result.CANCELED, "policy_node was deactivated")
+        self.pilot.stop()
+        if self._answered is not None:
+            self._send(self._answered[0], Answer(None, "policy_node was deactivated"))
+
+    def cleanup(self) -> None:
+        """Let go of the policy."""
+        if self._inference is not None:
+            self._inference.close()
+        self._pilot = self._inference = None
+
+    @property
+    def pilot(self) -> Pilot:
+        """What decides; only after configure."""
+        assert self._pilot is not None, "configured"
+        return self._pilot
+
+    def health(self) -> tuple[int, str, Mapping[str, object]]:
+        """See :meth:`SettingsNode.health`."""
+        pilot = self.pilot
+        level, text = OK, "running" if pilot.instruction else "idle"
+        if pilot.trouble:
+            level, text = ERROR if pilot.fault else WARN, pilot.trouble
+        elif self._warning:
+            level, text = WARN, self._warning
+        return (
+            level,
+            text,
+            {
+                "instruction": pilot.instruction,
+                "chunks": pilot.chunks,
+                "discarded chunks": pilot.discarded,
+                "malformed inputs": pilot.malformed,
+                "milliseconds per chunk": f"{self._report.milliseconds:.1f}",
+            },
+        )
+
+    # What comes in.
+
+    def _on_image(self, camera: Camera, raw: bytes) -> None:
+        try:
+            camera.put(raw)
+        except PolicyError as error:
+            self._warn(f"camera {camera.name}: {error}")
+        if self._pending is not None:
+            self._answer(self._pending)
+
+    def _on_state(self, message: EndEffectorState) -> None:
+        if not self.active:
+            return
+        stamp = conversions.seconds(message.header.stamp)
+        try:
+            state = conversions.state_from_message(message)
+            pose = conversions.pose_from_message(message.commanded)
+        except PolicyError as error:
+            self.pilot.malformed += 1
+            self._warn(f"ee_state: {error}")
+            self._send(stamp, Answer(None, str(error)))
+            return
+        if self._jump(stamp):
+            self._begin_anew()
+        if stamp == self._pending:
+            return
+        if self._answered is not None and stamp == self._answered[0]:
+            self._command_out.publish(self._answered[1])
+            return
+        self.pilot.see_state(stamp, state, np.append(pose, message.gripper_commanded))
+        if self._wanted and self._arm_trouble() == "" and not self._goal:
+            self._follow(self._wanted)
+        if self._goal:
+            self._goal.see_state(stamp, self.pilot.trouble)
+        self._answer(stamp)
+
+    def _on_thought(self) -> None:
+        if self._inference is None or (thought := self._inference.take()) is None:
+            return
+        chunk = self.pilot.take(thought)
+        if chunk is not None:
+            if self._goal:
+                self._goal.gflops += chunk.report.gflops
+            self._chunk_out.publish(self._report.message(chunk))
+            self._publish_status()
+            self._publish_feedback(chunk)
+        if self._pending is not None:
+            self._answer(self._pending)
+
+    def _on_arm(self, message: ArmStatus) -> None:
+        self._arm = message
+        self._arm_arrival.mark(0.0)
+        if self._goal and message.state in (ArmStatus.ESTOP, ArmStatus.FAULT, ArmStatus.INACTIVE):
+            self._goal.end(Result.HELD, f"the arm stopped: {message.text}")
+        elif self._goal and message.refusing >= self.settings.refusal_timeout:
+            self._goal.end(Result.HELD, message.text)
+
+    def _on_task(self, message: TaskStatus) -> None:
+        self._task = message
+        if self._goal:
+            self._goal.see_task(message, conversions.seconds(message.header.stamp))
+
+    def _on_instruction(self, raw: bytes) -> None:
+        try:
+            text = decode_string(raw)
+            if text:
+                validate_instruction(text)
+        except PolicyError as error:
+            self.pilot.malformed += 1
+            self._warn(str(error))
+            text = ""  # what cannot be understood is not followed, and neither is what was before
+        if self._goal:
+            if text:
+                self._warn("instruction ignored: a goal is running and owns it")
+            else:
+                self._goal.end(Result.CANCELED, "stopped by an empty or unfit instruction")
+            return
+        self._wanted = text
+        if not text:
+            self.pilot.stop()
+            self._publish_status()
+
+    # Goals.
+
+    def _on_goal(self, goal: ExecuteInstruction.Goal) -> GoalResponse:
+        trouble = "another goal is running" if self._goal else self._arm_trouble()
+        try:
+            validate_instruction(goal.instruction)
+        except PolicyError as error:
+            trouble = str(error)
+        if not np.isfinite(goal.time_limit) or goal.time_limit < 0:
+            trouble = f"time limit {goal.time_limit}: expected 0 or more seconds"
+        if not self.active:
+            trouble = "policy_node is not active"
+        if trouble:
+            self._warn(f"goal rejected: {trouble}")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    async def _execute(self, handle: Any) -> ExecuteInstruction.Result:
+        wanted = handle.request
+        self._wanted = self._warning = ""
+        goal = Goal(
+            handle, wanted.instruction, wanted.time_limit or self.settings.time_limit, PATIENCE
+        )
+        if self._task is not None:
+            goal.see_task(self._task, -1.0)
+        self._goal = goal
+        self._follow(wanted.instruction)
+        ending = await goal.ending
+        self._goal = None
+        chunks = self.pilot.chunks
+        self.pilot.stop()
+        if self._pending is not None:
+            self._answer(self._pending)
+        self._publish_status()
+        done = ending.reason in (Result.SUCCEEDED_TASK, Result.OPERATOR_SUCCESS)
+        if done:
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        self.get_logger().info(f"{wanted.instruction!r}: {ending.text} ({goal.elapsed:.2f} s)")
+        return ExecuteInstruction.Result(
+            reason=ending.reason,
+            text=ending.text,
+            success=done,
+            elapsed=goal.elapsed,
+            chunks=chunks,
+            gflops=goal.gflops,
+        )
+
+    def _follow(self, instruction: str) -> None:
+        self._wanted = ""
+        self._cameras.timeout = self.settings.image_timeout
+        self.pilot.begin(instruction, self.settings.seed)
+        self._answered = None
+        self._report.restart()
+        self._publish_status()
+
+    def _arm_trouble(self) -> str:
+        """Say why the arm takes no instruction now; empty if it does."""
+        if self._arm_arrival.silence() > ARM_STATUS_TIMEOUT:
+            return f"no arm_status for {self._arm_arrival.silence():.1f} s"
+        if self._arm.state != ArmStatus.READY:
+            return f"the arm is not READY: {self._arm.text or self._arm.state}"
+        return ""
+
+    # What goes out.
+
+    def _answer(self, stamp: float) -> None:
+        answer = self.pilot.answer(stamp, self.settings.replan_steps)
+        self._pending = stamp if answer is None else None
+        if answer is not None:
+            self._send(stamp, answer)
+
+    def _send(self, stamp: float, answer: Answer) -> None:
+        message = EndEffectorCommand(mode=EndEffectorCommand.HOLD, reason=answer.reason)
+        conversions.set_stamp(message.header.stamp, stamp)
+        message.header.frame_id = "base_link"
+        if answer.target is not None and answer.chunk is not None:
+            message.mode = EndEffectorCommand.MOVE
+            message.header.frame_id = answer.chunk.frame_id
+            conversions.pose_to_message(answer.target, message.pose)
+            message.gripper = float(answer.target[6])
+            message.sequence = answer.chunk.sequence
+            conversions.set_stamp(message.observation_stamp, answer.chunk.stamp)
+        self._answered = stamp, message
+        self._command_out.publish(message)
+        self.report_health()
+
+    def _publish_status(self) -> None:
+        if not self._configured:
+            return
+        pilot = self.pilot
+        state = PolicyStatus.INACTIVE
+        if self.active:
+            state = PolicyStatus.RUNNING if pilot.instruction else PolicyStatus.IDLE
+            if pilot.fault:
+                state = PolicyStatus.FAULT
+            elif pilot.trouble:
+                state = PolicyStatus.WAITING
+        message = PolicyStatus(state=state, text=pilot.trouble, instruction=pilot.instruction)
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.policy_hash = self.policy.policy_hash
+        message.chunks, message.discarded = pilot.chunks, pilot.discarded
+        message.malformed_inputs = pilot.malformed
+        played = pilot.newest
+        message.chunk_age = -1.0
+        if played is not None and self._answered is not None:
+            message.chunk_age = self._answered[0] - played.stamp
+        message.interval = self._report.interval
+        conversions.report_to_message(self._report.report, message.report)
+        self._status_out.publish(message)
+
+    def _publish_feedback(self, chunk: Any) -> None:
+        if self._goal is None or self._goal.ending.done():
+            return
+        feedback = ExecuteInstruction.Feedback(elapsed=self._goal.elapsed, progress=-1.0)
+        if (task := self._goal.task) is not None:
+            feedback.phase, feedback.progress = task.phase, task.progress
+        conversions.report_to_message(chunk.report, feedback.report)
+        self._goal.handle.publish_feedback(feedback)
+
+    # The rest.
+
+    def _begin_anew(self) -> None:
+        """Time jumped (a reset, a replay): what was before is of no use."""
+        self._pending = self._answered = None
+        self.pilot.forget_arm()
+        if self._goal and self._goal.begun:
+            self.pilot.stop()
+            self._goal.end(Result.POLICY_FAULT, "the arm's time jumped")
+        elif self.pilot.instruction:
+            self.pilot.begin(self.pilot.instruction, self.settings.seed)
+
+    def _on_timer(self) -> None:
+        if self._goal:
+            self._goal.check_silence(PATIENCE)
+        if self._pending is not None:
+            self._answer(self._pending)
+
+    def _warn(self, text: str) -> None:
+        if text != self._warning:
+            self.get_logger().warning(text)
+        self._warning = text
+        self.report_health()
+
+
+def main() -> None:
+    """Run the node."""
+    run(PolicyNode)
+
+
+if __name__ == "__main__":
+    main()
