@@ -79,7 +79,9 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
     folder = Path(tempfile.mkdtemp(prefix=".demo-", dir=config.out.parent))
     folder.chmod(0o755)
     try:
-        drive(_launch(config), _session(config, folder), folder / "launch.log", tell)
+        # Beside the folder, because it must be there to be read when the demo has failed.
+        log = config.out.with_name(f"{config.out.name}.log")
+        drive(_launch(config), _session(config, folder), log, tell)
         tell({"event": "report"})
         result = _finish(config, folder)
         _replace(config.out, folder)
