@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from vla_distill.errors import DistillError
 
 if TYPE_CHECKING:
-    from launch.actions import DeclareLaunchArgument
-
     from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument
 
 SUFFIX = ".launch.py"
 
@@ -100,9 +99,8 @@ def check_values(
 
 def describe(declared: Mapping[str, DeclareLaunchArgument], file: Path) -> str:
     """The text of ``--show-args``."""
-    from launch.utilities import perform_substitutions
-
     from launch import LaunchContext
+    from launch.utilities import perform_substitutions
 
     lines = [f"Arguments of {file.name} (name:=value):", ""]
     for name, argument in declared.items():
@@ -128,11 +126,10 @@ def run(file: Path, values: Mapping[str, str]) -> int:
     Returns:
         0, also after Ctrl-C or SIGTERM; 1 when an action of the launch file failed.
     """
+    from launch import LaunchDescription, LaunchService, launch_service
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import AnyLaunchDescriptionSource
     from launch.utilities import AsyncSafeSignalManager
-
-    from launch import LaunchDescription, LaunchService
 
     class SignalManager(AsyncSafeSignalManager):
         """Ends the processes on SIGTERM, where launch would give up and leave them behind."""
@@ -175,9 +172,8 @@ def raw_main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     try:
-        import launch_ros  # noqa: F401
-
         import launch  # noqa: F401
+        import launch_ros  # noqa: F401
     except ImportError as error:
         raise DistillError(
             "ROS 2's launch", got=f"no {error.name}", expected="`make setup`, then `source env.sh`"
