@@ -133,6 +133,8 @@ class Disturbance:
         Returns:
             Shape (7,); the very same array where nothing is disturbed.
         """
+        if self._error == "miss" and now.commanded[6] < 0.005 and clean[6] > 0.05:
+            self._error, self._error_steps = None, 0  # noticed: the expert opens again
         if self._error_steps > 0 or self._begins(clean, now):
             self._error_steps -= 1
             self._level = 2
@@ -183,7 +185,7 @@ class Disturbance:
         elif self._error == "release":
             self._error_steps = self._draw_steps((0.3, 0.5))
         else:
-            self._prepare(clean, (0.7, 1.0), self._rng.uniform(*self._config.miss))
+            self._prepare(clean, (1.3, 1.6), self._rng.uniform(*self._config.miss))
         self._note(self._error)
         return True
 

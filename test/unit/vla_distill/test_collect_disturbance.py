@@ -57,7 +57,7 @@ def test_errors_pass() -> None:
     for seed in range(30):
         clean, executed, description = run(1.0, seed, drift_share=0.0, error_share=1.0)
         kinds.add(description)
-        assert (np.abs(executed - clean).max(1) > 0).sum() <= 13
+        assert (np.abs(executed - clean).max(1) > 0).sum() <= 17
         np.testing.assert_array_equal(executed[-10:], clean[-10:])
         assert np.abs(np.diff(executed[:, :3], axis=0)).max() < 0.06
     assert {"displace", "miss"} <= kinds
