@@ -128,13 +128,13 @@ class _Bar:
         self._task = self._progress.add_task("", total=None)
 
     def __enter__(self) -> Callable[[Sequence[EpisodeResult], int], None]:
-        self._progress.start()
         return self._show
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def _show(self, results: Sequence[EpisodeResult], total: int) -> None:
+        self._progress.start()  # not before: an error may come first
         won = sum(result.success for result in results)
         rate = f"{won / len(results):.0%} succeeded" if results else ""
         self._progress.update(self._task, total=total, completed=len(results), description=rate)
