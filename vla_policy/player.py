@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
 from vla_policy.contract import TARGET_SIZE, ActionChunk
 from vla_policy.errors import PolicyError
@@ -32,57 +32,94 @@ class ChunkPlayer:
         self._last: tuple[float, NDArray[np.float64]] | None = None
 
     def reset(self, pose: ArrayLike) -> None:
-        """Forget all chunks; the next one starts from ``pose``, what was last commanded. Shape (7,).
+        """Forget all chunks; the next one starts from ``pose``.
+
+        Args:
+            pose: what was last commanded: position [m], rotation vector [rad], opening [m].
+                Shape (7,).
 
         Raises:
             PolicyError: not seven finite numbers.
         """
         start = np.asarray(pose, dtype=np.float64)
         if start.shape != (TARGET_SIZE,) or not np.isfinite(start).all():
-            raise PolicyError("pose", got=start, expected="7 finite numbers")
+            raise PolicyError("pose", got=start, expected=f"{TARGET_SIZE} finite numbers")
         self.newest = None
         self.ignored = 0
         self._last = (-math.inf, start.copy())
 
     def add(self, chunk: ActionChunk) -> None:
-        """Take a chunk; one older than the newest, by (stamp, sequence), is counted and dropped."""
+        """Take a chunk; one older than the newest, by (stamp, sequence), is counted and dropped.
+
+        Raises:
+            PolicyError: the chunk has no targets, a number in it is not finite, or its step is not
+                positive. The chunk in play stays.
+        """
         newest = self.newest
         if newest and (chunk.stamp, chunk.sequence) <= (newest.stamp, newest.sequence):
             self.ignored += 1
             return
-        self.newest = chunk
-        due = chunk.stamp + chunk.step_dt * np.arange(1, len(chunk.targets) + 1)
-        poses = chunk.targets.astype(np.float64)
+        due, poses = _schedule(chunk)
         if self._last is not None:
-            # Join from what was last commanded, at the time it was, not from the measured pose.
+            # From what was last commanded, at the time it was, to the next target still to come:
+            # never a jump. A command of long ago stands until the chunk's stamp.
             time, pose = self._last
-            time = min(max(time, chunk.stamp - chunk.step_dt), float(due[0]) - 1e-9)
-            due, poses = np.append(time, due), np.vstack([pose, poses])
-        self._times, self._poses = due, poses
+            if time < chunk.stamp - chunk.step_dt:
+                time = chunk.stamp
+            ahead = due > time
+            if ahead.any():
+                due = np.concatenate(([time], due[ahead]))
+                poses = np.concatenate((pose[None], poses[ahead]))
+        self.newest, self._times, self._poses = chunk, due, poses
 
     def sample(self, time: float) -> NDArray[np.float64] | None:
-        """What is due at ``time`` [s]: position and gripper linear, rotation by slerp. Shape (7,).
+        """What is due at ``time`` [s], and remember it as commanded.
 
-        None when there is no chunk or it has run out.
+        Returns:
+            Position [m] and opening [m] interpolated linearly, rotation vector [rad] along the
+            shortest turn. Shape (7,). None when there is no chunk or it has run out.
         """
         if self.newest is None or self.exhausted(time):
             return None
         times, poses = self._times, self._poses
-        after = int(np.clip(np.searchsorted(times, time), 1, len(times) - 1))
-        share = (time - times[after - 1]) / (times[after] - times[after - 1])
-        share = float(np.clip(share, 0.0, 1.0))
-        pose = (1.0 - share) * poses[after - 1] + share * poses[after]
-        ends = Rotation.from_rotvec(poses[after - 1 : after + 1, 3:6])
-        pose[3:6] = Slerp([0.0, 1.0], ends)(share).as_rotvec()
+        after = int(np.searchsorted(times, time))
+        if after == 0 or after == len(times):
+            pose = poses[min(after, len(times) - 1)].copy()
+        else:
+            share = (time - times[after - 1]) / (times[after] - times[after - 1])
+            pose = _between(poses[after - 1], poses[after], float(share))
         self._last = (time, pose.copy())
         return pose
 
     def exhausted(self, time: float) -> bool:
         """Whether the newest chunk has nothing to say about ``time`` [s] any more."""
-        return self.newest is None or time > self._times[-1] + 1e-9
+        return self.newest is None or not time <= self._times[-1] + 1e-9
 
     def next_due(self, steps: int) -> float:
-        """Time at which a new chunk is wanted after ``steps`` of the newest [s]; -inf without one."""
+        """Time [s] at which a new chunk is wanted, ``steps`` into the newest; -inf without one."""
         if self.newest is None:
             return -math.inf
         return self.newest.stamp + steps * self.newest.step_dt
+
+
+def _schedule(chunk: ActionChunk) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """When each target is due, Shape (T,) [s], and the targets. Shape (T, 7)."""
+    poses = np.asarray(chunk.targets, dtype=np.float64)
+    if poses.ndim != 2 or poses.shape[1] != TARGET_SIZE or len(poses) == 0:
+        raise PolicyError("chunk", got=f"targets of shape {poses.shape}", expected="(T, 7), T > 0")
+    if not np.isfinite(poses).all() or not math.isfinite(chunk.stamp):
+        raise PolicyError("chunk", got="a number that is not finite", expected="finite numbers")
+    if not 0.0 < chunk.step_dt < math.inf:
+        raise PolicyError("chunk step_dt", got=chunk.step_dt, expected="a positive number [s]")
+    return chunk.stamp + chunk.step_dt * np.arange(1, len(poses) + 1), poses
+
+
+def _between(
+    start: NDArray[np.float64], end: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """The pose at ``share`` of the way. Shape (7,)."""
+    pose = start + share * (end - start)
+    first = Rotation.from_rotvec(start[3:6])
+    turn = (first.inv() * Rotation.from_rotvec(end[3:6])).as_rotvec()
+    pose[3:6] = (first * Rotation.from_rotvec(share * turn)).as_rotvec()
+    return pose
