@@ -202,7 +202,8 @@ class Simulation:
 
     def status(self) -> TaskStatus:
         """How far the episode is. Success needs the condition to hold for a second."""
-        progress, phase = self._task.progress(self.privileged(), self.episode.aim)
+        truth, aim = self.privileged(), self.episode.aim
+        progress, phase = self._task.progress(truth, aim)
         success = self._held >= HOLD_TIME - 1e-9
         return TaskStatus(success, self._held, progress, "done" if success else phase)
 

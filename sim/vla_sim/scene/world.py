@@ -210,7 +210,7 @@ def _add_object(spec: mujoco.MjSpec, slot: int) -> None:
         condim=6,
         friction=(1.2, 0.01, 0.002),
         # Stiff, and the object's word counts: soft contacts let fingers sink in by millimetres.
-        solref=(0.004, 1.0),
+        solref=(0.006, 1.0),
         solimp=(0.95, 0.99, 0.001, 0.5, 2.0),
         priority=2,
         mass=0.05,
