@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from rich.progress import (
 
 from vla_distill.collection.config import CollectConfig
 from vla_distill.collection.disturbance import DisturbanceConfig
+from vla_distill.collection.errors import CollectionError
 from vla_distill.collection.pool import Attempt, Plan, attempts
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, layout
 from vla_sim.constants import CAMERAS, IMAGE_SIZE, STEP_DT
@@ -40,6 +44,29 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
         CollectionError: the plan is impossible, or the experts fail.
         DatasetError: something else is at ``out``.
     """
+    with _lock(config.out):
+        return _collect(config, progress)
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Keep a second collection away from the same dataset.
+
+    Raises:
+        CollectionError: one is at work already.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_name(f".{out.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CollectionError(
+                f"{out}", got="another collection at work on it", expected="one at a time"
+            ) from error
+        yield
+
+
+def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     tasks = config.task_names()
     start = time.perf_counter()
     collection = {
