@@ -5,8 +5,9 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
-import vla_sim
 from gymnasium.utils.env_checker import check_env
+
+import vla_sim
 from vla_sim.environment import TaskEnvironment
 from vla_sim.errors import SimulationError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from vla_sim.constants import HOLD_TIME, STEP_DT
 from vla_sim.experts import Expert
 from vla_sim.experts.driver import StepDriver

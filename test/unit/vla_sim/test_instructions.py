@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from vla_sim.errors import SimulationError
 from vla_sim.instructions import SETS, TEMPLATES, all_words, templates, write_instruction
 from vla_sim.tasks import TASKS

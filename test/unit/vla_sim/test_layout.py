@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from vla_sim.constants import CAMERAS
 from vla_sim.errors import SimulationError
 from vla_sim.scene.items import CONTAINER_RADIUS, CONTAINERS, KINDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE
 from vla_sim.errors import SimulationError
 from vla_sim.simulation import Simulation
