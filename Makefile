@@ -1,10 +1,38 @@
+# make setup | demo | test | lint | bench. All of it may be interrupted and called again.
 .DEFAULT_GOAL := help
-.PHONY: help setup
-PYTHON ?= python3
+.PHONY: help setup demo test unit lint format bench clean
 SHELL := /bin/bash
+# The Python that .venv is made with: 3.10 to 3.13.
+PYTHON ?= python3
+ARGS ?=
 
-help:
-	@echo setup
+ENV := source ./env.sh &&
 
-setup:
+help: ## this text
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+
+setup: ## virtual environment, ROS 2 (unless one is sourced), packages, colcon build
 	@$(PYTHON) tools/setup_workspace.py
+
+demo: setup ## launch the simulation, give instructions, leave video and report in runs/demo/
+	@$(ENV) vla demo $(ARGS)
+
+test: setup ## all tests
+	@$(ENV) python -m pytest -q -n 2 -m "unit or contract" $(ARGS) \
+	    && python -m pytest -q -m "not unit and not contract" $(ARGS)
+
+unit: setup ## only the fast tests
+	@$(ENV) python -m pytest -q -m unit $(ARGS)
+
+lint: setup ## style, format, imports between rooms, types
+	@$(ENV) ruff check . && ruff format --check . && lint-imports && pyright
+
+format: setup ## let ruff fix what it can
+	@$(ENV) ruff check --fix . ; ruff format .
+
+bench: setup ## every benchmark; numbers go to benchmarks/results/
+	@$(ENV) set -e; for script in benchmarks/*.py; do name=$$(basename "$$script" .py); \
+	    echo "== $$name"; python "$$script" --json "benchmarks/results/$$name.json" $(ARGS); done
+
+clean: ## remove what colcon built (not .venv, not runs/)
+	rm -rf build install log

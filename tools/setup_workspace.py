@@ -248,9 +248,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="redo every step")
     parser.add_argument("--check", action="store_true", help="only say what is missing")
+    parser.add_argument(
+        "--list-missing",
+        action="store_true",
+        help="print the missing Debian packages, nothing else",
+    )
     arguments = parser.parse_args()
     root = Path(__file__).resolve().parent.parent
     workspace = Workspace(root)
+    if arguments.list_missing:
+        print(*missing_packages(workspace.system_ros, workspace.python.exists()))
+        return 0
     runner = StepRunner(root / ".venv" / ".setup")
     try:
         workspace.check()
