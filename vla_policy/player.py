@@ -111,7 +111,8 @@ def _schedule(chunk: ActionChunk) -> tuple[NDArray[np.float64], NDArray[np.float
         raise PolicyError("chunk", got="a number that is not finite", expected="finite numbers")
     if not 0.0 < chunk.step_dt < math.inf:
         raise PolicyError("chunk step_dt", got=chunk.step_dt, expected="a positive number [s]")
-    return chunk.stamp + chunk.step_dt * np.arange(1, len(poses) + 1), poses
+    steps = np.arange(1, len(poses) + 1, dtype=np.float64)
+    return np.asarray(chunk.stamp + chunk.step_dt * steps, dtype=np.float64), poses
 
 
 def _between(
