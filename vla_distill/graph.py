@@ -112,7 +112,8 @@ def child(
 def stop(process: subprocess.Popen[bytes]) -> None:
     """SIGINT, as Ctrl-C would; what does not end in time is killed, with all that it started."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        # To the whole group, as a terminal does: launch relies on it.
+        os.killpg(process.pid, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
     with suppress(ProcessLookupError):

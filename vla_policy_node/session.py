@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vla_msgs.msg import ActionChunk, EndEffectorState
 
@@ -37,6 +37,7 @@ from vla_policy_node.errors import NodeError
 CAMERAS = ("overview", "front", "wrist")
 STAGES = ("vision", "language", "head", "total")
 _EVERY = QoSProfile(depth=1000)
+_PICTURES = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Recorder:
@@ -60,7 +61,7 @@ class Recorder:
         make(ActionChunk, "action_chunk", self._take_chunk, _EVERY)
         for name in CAMERAS:
             take = functools.partial(self._take_image, name)
-            make(Image, f"camera/{name}/image_raw", take, qos_profile_sensor_data)
+            make(Image, f"camera/{name}/image_raw", take, _PICTURES)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
@@ -200,6 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NodeError as error:
         tell("error", message=str(error))
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         recorder.close()
     return 0

@@ -131,7 +131,8 @@ class _Bar:
         return self._show
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def _show(self, results: Sequence[EpisodeResult], total: int) -> None:
         self._progress.start()  # not before: an error may come first

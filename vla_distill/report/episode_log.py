@@ -49,6 +49,11 @@ class EpisodeLog:
     chunk_ms: Array
     chunk_gflops: Array
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in few words: the reason without the numbers that follow it."""
+        return "done" if self.success else self.reason.split(" (")[0]
+
 
 _WIDTHS = {"measured": 7, "commanded": 7, "chunk_ms": 4}
 _COLUMNS = ("time", "chunk_time", "chunk_gflops")

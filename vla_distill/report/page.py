@@ -82,7 +82,7 @@ def _episode(log: EpisodeLog, film: Sequence[Image], fps: int) -> dict[str, Any]
         "seed": log.seed,
         "instruction": log.instruction,
         "success": log.success,
-        "outcome": log.reason,
+        "outcome": log.ending,
         "seconds": log.seconds,
         "chunks": len(log.chunk_time),
         "chunk_ms": _median(log.chunk_ms[:, 3], "{:.0f} ms"),
