@@ -43,7 +43,10 @@ class Objective(nn.Module):
         times = diffusion.draw_times(len(actions), generator, actions.device)
         noisy, velocity = diffusion.mix(actions, noise, times)
         predicted, _ = self.network.head(noisy, times, condition.tokens.repeat(repeats, 1, 1))
-        error = functional.mse_loss(predicted.float(), velocity)
+        # Targets after an injected error answer to it; nothing seen could have foretold them.
+        weight = batch.foretold.repeat(repeats, 1, 1)
+        error = ((predicted.float() - velocity) ** 2 * weight).sum()
+        error = error / (weight.sum() * velocity.shape[-1])
         if not condition.positions.shape[1]:
             return {"loss": error, "velocity": error}
         offset = condition.positions.float() - batch.positions

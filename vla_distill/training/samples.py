@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,34 +11,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from vla_distill.dataset import FrameStore
 from vla_policy.model.actions import Statistics
 from vla_policy.model.grounding import POSITION_UNIT
 from vla_policy.model.policy import normalise_pixels
 from vla_policy.model.tokenizer import tokenize
-
-
-class Frames(Protocol):
-    """The arrays that training reads; vla_distill.dataset.FrameStore has them.
-
-    Attributes:
-        images: Shape (N, cameras, H, W, 3), uint8.
-        state: observed states. Shape (N, 8).
-        action: commanded pose and gripper due one step later. Shape (N, 7).
-        keypoints: true positions of target and goal [m]. Shape (N, 6).
-        episode_index: Shape (N,), ascending.
-        last_index: last frame of each frame's episode. Shape (N,).
-        instruction_index: into ``instructions``. Shape (N,).
-        instructions: the sentences.
-    """
-
-    images: NDArray[np.uint8]
-    state: NDArray[np.float32]
-    action: NDArray[np.float32]
-    keypoints: NDArray[np.float32]
-    episode_index: NDArray[np.int64]
-    last_index: NDArray[np.int64]
-    instruction_index: NDArray[np.int64]
-    instructions: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -51,6 +27,7 @@ class Batch:
         text, text_mask: token ids and where they are. Shape (B, L).
         state: standardised features. Shape (B, 11).
         actions: standardised relative chunk. Shape (B, T, 10).
+        foretold: 1 for the targets that follow from what was seen. Shape (B, T, 1).
         positions: target and goal relative to the end effector, in 0.1 m. Shape (B, 2, 3).
     """
 
@@ -59,6 +36,7 @@ class Batch:
     text_mask: Tensor
     state: Tensor
     actions: Tensor
+    foretold: Tensor
     positions: Tensor
 
     def to(self, device: torch.device) -> Batch:
@@ -72,10 +50,10 @@ class Samples:
     Beyond an episode's end a chunk repeats its last action: the expert holds still there.
     """
 
-    def __init__(self, frames: Frames, horizon: int, held_out: float, seed: int) -> None:
+    def __init__(self, frames: FrameStore, horizon: int, held_out: float, seed: int) -> None:
         self.frames = frames
         self.horizon = horizon
-        episode = np.asarray(frames.episode_index)
+        episode = frames.episode_index
         episodes = np.unique(episode)
         count = round(held_out * len(episodes))
         chosen = np.random.default_rng([seed, 1]).permutation(episodes)[:count]
@@ -86,7 +64,7 @@ class Samples:
     def statistics(self) -> Statistics:
         """Of the training part."""
         return Statistics.measure(
-            np.asarray(self.frames.state)[self.training].astype(np.float64),
+            self.frames.state[self.training].astype(np.float64),
             self._chunks(self.training),
         )
 
@@ -104,10 +82,10 @@ class Samples:
     ) -> Batch:
         """The samples at these frames."""
         frames = self.frames
-        state = np.asarray(frames.state)[rows].astype(np.float64)
-        sentences = [frames.instructions[int(i)] for i in np.asarray(frames.instruction_index)[rows]]
+        state = frames.state[rows].astype(np.float64)
+        sentences = [frames.instructions[int(i)] for i in frames.instruction_index[rows]]
         text, mask = tokenize(tokenizer, sentences, text_limit)
-        keypoints = np.asarray(frames.keypoints)[rows].reshape(len(rows), 2, 3)
+        keypoints = frames.keypoints[rows].reshape(len(rows), 2, 3)
         positions = (keypoints - state[:, None, :3]) / POSITION_UNIT
         return Batch(
             images=normalise_pixels(torch.from_numpy(np.asarray(frames.images[rows]))),
@@ -115,10 +93,9 @@ class Samples:
             text_mask=mask,
             state=torch.from_numpy(statistics.read_state(state)),
             actions=torch.from_numpy(statistics.read_actions(state, self._chunks(rows))),
+            foretold=torch.from_numpy(frames.chunk_mask(rows, self.horizon)[..., None]).float(),
             positions=torch.from_numpy(positions.astype(np.float32)),
         )
 
     def _chunks(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        ahead = rows[:, None] + np.arange(self.horizon)
-        ahead = np.minimum(ahead, np.asarray(self.frames.last_index)[rows][:, None])
-        return np.asarray(self.frames.action)[ahead].astype(np.float64)
+        return self.frames.action[self.frames.chunk_indices(rows, self.horizon)].astype(np.float64)

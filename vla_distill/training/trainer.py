@@ -14,10 +14,11 @@ from accelerate.utils import set_seed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vla_distill.dataset import FrameStore
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import draw_curve
 from vla_distill.training.objective import Objective
-from vla_distill.training.samples import Batch, Frames, Samples
+from vla_distill.training.samples import Batch, Samples
 from vla_policy.checkpoint import save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig, preset
@@ -38,7 +39,7 @@ class Trainer:
         PolicyError: the folder holds a run with another configuration.
     """
 
-    def __init__(self, config: TrainConfig, frames: Frames) -> None:
+    def __init__(self, config: TrainConfig, frames: FrameStore) -> None:
         self.config = config
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -53,7 +54,10 @@ class Trainer:
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         ).to(self.accelerator.device)
         optimizer = torch.optim.AdamW(
-            _groups(objective, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95)
+            _groups(objective, config.weight_decay),
+            lr=config.learning_rate,
+            betas=(0.9, 0.95),
+            fused=True,
         )
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.accelerator.register_for_checkpointing(self.average)
@@ -214,7 +218,7 @@ class _Means:
         return {name: value / max(self.count, 1) for name, value in self._sums.items()}
 
 
-def _sized(model: ModelConfig, frames: Frames) -> ModelConfig:
+def _sized(model: ModelConfig, frames: FrameStore) -> ModelConfig:
     height, width = frames.images.shape[2:4]
     if (height, width) != (model.image_size, model.image_size):
         raise PolicyError(

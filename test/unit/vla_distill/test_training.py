@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vla_distill.dataset import FrameStore
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.samples import Samples
 from vla_distill.training.trainer import Trainer
@@ -19,7 +19,7 @@ from vla_policy.checkpoint import load_policy
 from vla_policy.errors import PolicyError
 
 
-def frames(episodes: int = 10, length: int = 8) -> SimpleNamespace:
+def frames(episodes: int = 10, length: int = 8) -> FrameStore:
     rng = np.random.default_rng(0)
     count = episodes * length
     pose = np.array([0.3, 0, 0.2, 0, 1.57, 0])
@@ -27,23 +27,29 @@ def frames(episodes: int = 10, length: int = 8) -> SimpleNamespace:
         [pose + 0.05 * rng.normal(size=(count, 6)), np.full((count, 2), 0.08)], 1
     )
     action = np.concatenate([state[:, :6] + 0.01 * rng.normal(size=(count, 6)), state[:, 7:]], 1)
-    return SimpleNamespace(
+    return FrameStore(
         images=rng.integers(0, 256, (count, 2, 32, 32, 3), np.uint8),
         state=state.astype(np.float32),
         action=action.astype(np.float32),
         keypoints=rng.normal(0.2, 0.1, (count, 6)).astype(np.float32),
+        disturbance=np.zeros(count, np.int64),
         episode_index=np.repeat(np.arange(episodes), length),
+        frame_index=np.tile(np.arange(length), episodes),
         last_index=np.repeat(np.arange(episodes) * length + length - 1, length),
         instruction_index=np.arange(count) % 2,
+        error_index=np.full(count, count),
         instructions=["pick up the red cube", "touch the blue cube"],
+        tasks=["pick"] * episodes,
+        cameras=("front", "wrist"),
+        content_hash="made up",
     )
 
 
 def config(out: Path, **changes) -> TrainConfig:
-    values = dict(
-        data="made up", out=str(out), preset="test", steps=6, batch=4, log_every=1, save_every=3,
-        warmup=1, held_out=0.2, precision="no", threads=1,
-    )  # fmt: skip
+    values = {
+        "data": "made up", "out": str(out), "preset": "test", "steps": 6, "batch": 4, "log_every": 1, "save_every": 3,
+        "warmup": 1, "held_out": 0.2, "precision": "no", "threads": 1,
+    }  # fmt: skip
     return TrainConfig(**{**values, **changes})
 
 
