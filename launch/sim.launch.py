@@ -151,7 +151,7 @@ def state_publisher():
         executable="robot_state_publisher",
         namespace=LaunchConfiguration("namespace"),
         parameters=[
-            {"robot_description": urdf(get_arm("x5")), "use_sim_time": boolean("use_sim_time")}
+            {"robot_description": urdf(get_arm("X5")), "use_sim_time": boolean("use_sim_time")}
         ],
         remappings=REMAPPINGS,
     )
@@ -178,6 +178,7 @@ def bring_up(node):
     """
     activate = change(node, Transition.TRANSITION_ACTIVATE)
     name = node.node_executable
+    ended = Shutdown(reason=f"{name} has ended")
     return [
         RegisterEventHandler(
             OnStateTransition(
@@ -205,7 +206,10 @@ def bring_up(node):
         RegisterEventHandler(
             OnProcessExit(
                 target_action=node,
-                on_exit=[EmitEvent(event=Shutdown(reason=f"{name} has ended"))],
+                # One shutdown is enough: launch fails on a second.
+                on_exit=lambda event, context: (
+                    [] if context.is_shutdown else [EmitEvent(event=ended)]
+                ),
             )
         ),
         node,

@@ -264,7 +264,7 @@ def assemble_observation(
     if not images:
         raise PolicyError("observation", got="no image", expected="at least one camera")
     validate_instruction(instruction)
-    stamps = {f"camera/{name}": seconds(image.header.stamp) for name, image in images.items()}
+    stamps = {name: seconds(image.header.stamp) for name, image in images.items()}
     stamp = min(stamps.values())
     pixels: dict[str, NDArray[np.uint8]] = {}
     for name, image in images.items():
