@@ -146,15 +146,13 @@ def film(log: EpisodeLog, folder: Path) -> list[Image]:
     cameras = read_pictures(folder)
     overview = cameras.pop("overview", {})
     pictures = []
-    for milliseconds, path in overview.items():
-        small = {
-            name: found[milliseconds] for name, found in cameras.items() if milliseconds in found
-        }
-        picture = beside(_read(path), {name: _read(file) for name, file in small.items()})
-        last = milliseconds == max(overview)
+    end, step = max(overview, default=-1), 1000 // FPS
+    for milliseconds in range(0, end + 1, step):
+        small = {name: _read(_newest(found, milliseconds)) for name, found in cameras.items()}
+        picture = beside(_read(_newest(overview, milliseconds)), small)
         detail, color = f"{milliseconds / 1000:.1f} s", GREY
-        if last:
-            detail, color = ("done", GREEN) if log.success else (log.reason, RED)
+        if milliseconds + step > end:
+            detail, color = log.ending, GREEN if log.success else RED
         pictures.append(caption(picture, log.instruction, detail, color))
     return pictures
 
@@ -190,6 +188,12 @@ def _replace(out: Path, folder: Path) -> None:
         out.rename(old)
     folder.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _newest(found: Mapping[int, Path], milliseconds: int) -> Path:
+    """The camera's picture of that time, or the one before if it was lost on the way."""
+    before = [time for time in found if time <= milliseconds]
+    return found[max(before, default=min(found))]
 
 
 def _newest(found: Mapping[int, Path], milliseconds: int) -> Path:

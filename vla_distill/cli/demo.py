@@ -82,7 +82,7 @@ class _Progress:
                 detail = f"{event['elapsed']:.1f} s {event['phase']}"
                 show(self._task, completed=event["elapsed"], detail=detail)
             case "end":
-                word = "[green]done" if event["success"] else f"[red]{event['reason']}"
+                word = "[green]done" if event["success"] else f"[red]{_brief(event['reason'])}"
                 self._progress.console.print(
                     f"{word}[/] after {event['seconds']:.1f} s: {event['instruction']}"
                 )
@@ -90,12 +90,17 @@ class _Progress:
                 show(self._task, description="video and report", total=None, detail="")
 
 
+def _brief(reason: str) -> str:
+    """The reason without the numbers that follow it."""
+    return reason.split(" (")[0]
+
+
 def _print(console: Any, result: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("task", "instruction", "success", "seconds")
     for episode in result["episodes"]:
-        word = "[green]yes[/]" if episode["success"] else f"[red]no[/] ({episode['reason']})"
+        word = "[green]yes[/]" if episode["success"] else f"[red]no[/]: {_brief(episode['reason'])}"
         table.add_row(episode["task"], episode["instruction"], word, f"{episode['seconds']:.1f}")
     console.print(table)
     console.print(f"success rate {result['success_rate']:.0%}")
