@@ -1,0 +1,20 @@
+"""A running graph for each test."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from graph import Graph  # noqa: E402
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    graph = Graph()
+    try:
+        graph.start()
+        yield graph
+    finally:
+        graph.close()

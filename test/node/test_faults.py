@@ -1,0 +1,186 @@
+"""Whatever dies: commands stop within 0.3 s, the arm holds, and it goes on when the fault is gone."""
+
+import time
+
+import pytest
+from graph import Graph
+from std_srvs.srv import Trigger
+from vla_msgs.msg import ArmStatus, EndEffectorCommand
+
+LIMIT = 0.3
+"""The image age limit is 0.3 s, to which the age of the last good image adds at most its period."""
+
+
+def stop_time(graph, break_it, holds):
+    """Break something in motion, wait for the hold, and return how long the arm still moved [s]."""
+    graph.rise()
+    start = time.monotonic()
+    break_it()
+    graph.until("a hold", holds)
+    graph.turn(15)
+    assert holds()
+    return graph.last_motion(start)
+
+
+def test_dead_cameras(graph):
+    def die():
+        graph.robot.cameras = False
+
+    assert stop_time(graph, die, graph.holding) < LIMIT + 0.05
+    assert "camera" in graph.commands[-1].reason
+    graph.robot.cameras = True
+    graph.until("motion again", lambda: not graph.holding())
+
+
+def test_dead_joint_states(graph):
+    def die():
+        graph.robot.joints = False
+
+    def holds():
+        return graph.arm.state == ArmStatus.HOLD
+
+    assert stop_time(graph, die, holds) < LIMIT
+    assert graph.arm.reason == ArmStatus.NO_JOINT_STATES
+    assert "joint_states" in graph.arm.text
+    graph.robot.joints = True
+    graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
+
+
+def test_dead_policy(graph):
+    def die():
+        graph.executor.remove_node(graph.policy_node)
+
+    def holds():
+        return graph.arm.state == ArmStatus.HOLD
+
+    assert stop_time(graph, die, holds) < LIMIT
+    assert graph.arm.reason == ArmStatus.WATCHDOG
+    graph.executor.add_node(graph.policy_node)
+    graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
+
+
+def test_frozen_clock():
+    graph = Graph(sim_time=True)
+    try:
+        graph.start()
+
+        def die():
+            graph.robot.clock = False
+
+        def holds():
+            return graph.arm.state == ArmStatus.HOLD
+
+        assert stop_time(graph, die, holds) < LIMIT
+        assert "clock" in graph.arm.text
+        graph.robot.clock = True
+        graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
+    finally:
+        graph.close()
+
+
+@pytest.mark.parametrize("kind", ["size", "encoding", "float", "empty"])
+def test_poisoned_camera(graph, kind):
+    def poisoned():
+        image = graph.robot.good_image()
+        if kind == "size":
+            image.height = 97
+        elif kind == "encoding":
+            image.encoding = "yuv422"
+        elif kind == "float":
+            image.encoding, image.step = "32FC3", 96 * 12
+        else:
+            image.data = []
+        return image
+
+    def die():
+        graph.robot.image = poisoned
+
+    assert stop_time(graph, die, graph.holding) < 0.5  # good chunks may still be on their way
+    assert "camera" in graph.commands[-1].reason
+    level, text, _ = graph.policy_node.health()
+    assert level != b"\x00" and "camera" in text
+    graph.robot.image = graph.robot.good_image
+    graph.until("motion again", lambda: not graph.holding())
+
+
+def test_joint_states_without_a_name(graph):
+    def die():
+        graph.robot.names = ["joint1", "elbow", *graph.robot.names[2:]]
+
+    def holds():
+        return graph.arm.state == ArmStatus.HOLD
+
+    assert stop_time(graph, die, holds) < LIMIT
+    assert "joint2" in graph.arm.text
+
+
+def test_policy_that_raises(graph):
+    def die():
+        graph.policy.broken = "no weights"
+
+    assert stop_time(graph, die, graph.holding) < 2.0  # the chunk in play is good until it runs out
+    assert "no weights" in graph.commands[-1].reason
+    graph.policy.broken = ""
+    graph.until("motion again", lambda: not graph.holding())
+
+
+def test_policy_that_answers_nan(graph):
+    def die():
+        graph.policy.poison = True
+
+    stop_time(graph, die, graph.holding)
+    assert "finite" in graph.commands[-1].reason
+
+
+def test_policy_that_never_answers(graph):
+    def die():
+        graph.policy.gate.clear()
+
+    try:
+        graph.rise()
+        die()
+        graph.until("the chunk to run out", graph.holding)
+        assert "run out" in graph.commands[-1].reason
+    finally:
+        graph.policy.gate.set()
+
+
+def test_estop_is_latched_until_reset(graph):
+    def call(name):
+        client = graph.ear.create_client(Trigger, name)
+        graph.until(name, client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        graph.until(f"answer of {name}", future.done)
+        return future.result()
+
+    graph.rise()
+    start = time.monotonic()
+    assert call("estop").success
+    graph.until("ESTOP", lambda: graph.arm.state == ArmStatus.ESTOP)
+    graph.turn(15)
+    assert graph.arm.state == ArmStatus.ESTOP
+    assert graph.commands[-1].mode == EndEffectorCommand.MOVE
+    assert graph.last_motion(start) < 0.2
+    assert not call("home").success
+    assert call("reset_estop").success
+    graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
+
+
+def test_home_goes_home_and_takes_no_commands_meanwhile(graph):
+    import numpy as np
+    from std_msgs.msg import String
+
+    from vla_arm.joint_table import HOME
+
+    graph.rise()
+    graph.turn(20)
+    graph.instruction.publish(String(data=""))
+    graph.until("READY", lambda: graph.arm.state == ArmStatus.READY)
+    client = graph.ear.create_client(Trigger, "home")
+    graph.until("home", client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    graph.until("answer", future.done)
+    assert future.result().success
+    graph.until("MOVING", lambda: graph.arm.state == ArmStatus.MOVING)
+    graph.until("READY", lambda: graph.arm.state == ArmStatus.READY)
+    assert np.allclose(graph.robot.positions[:6], HOME, atol=1e-3)
