@@ -1,8 +1,8 @@
 """The words that all rooms share: Observation, ActionChunk, ComputeReport, Memory, Policy.
 
-Poses are end-effector positions [m] and rotation vectors [rad] in the frame ``frame_id`` (the arm's
-base), with the tool frame ``eef_link``. A node, the closed-loop evaluation, the bag evaluation and a
-benchmark all call a policy through the two verbs of :class:`Policy`, so all see the same thing.
+Poses are end-effector positions [m] and rotation vectors [rad] of ``eef_link`` in the frame
+``frame_id`` (the base). A node, the closed-loop evaluation, the bag evaluation and a benchmark
+all call a policy through the two verbs of :class:`Policy`, so all see the same thing.
 """
 
 from __future__ import annotations

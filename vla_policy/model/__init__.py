@@ -1,1 +1,1 @@
-"""Vision tower -> projector -> language layers -> action head, in the shape of CogACT (arXiv 2411.19650)."""
+"""Vision tower -> projector -> language layers -> action head, as CogACT (arXiv 2411.19650)."""

@@ -43,10 +43,13 @@ class FullCompute:
     """Everything is computed."""
 
     def runs_layer(self, layer: int, hidden: Tensor) -> bool:
+        """Always."""
         return True
 
     def select_tokens(self, layer: int, hidden: Tensor, visual: slice) -> Tensor | None:
+        """All."""
         return None
 
     def refreshes_step(self, step: int, steps: int) -> bool:
+        """Always."""
         return True

@@ -65,21 +65,26 @@ class VlaPolicy:
 
     @property
     def cameras(self) -> Sequence[str]:
+        """Names of the images, in the order of their tokens."""
         return self.config.cameras
 
     @property
     def image_size(self) -> int:
+        """Side of the square images [px]."""
         return self.config.image_size
 
     @property
     def step_dt(self) -> float:
+        """Time between targets [s]."""
         return self.config.step_dt
 
     @property
     def horizon(self) -> int:
+        """Targets in a chunk."""
         return self.config.horizon
 
     def start(self, seed: int) -> Memory:
+        """Begin an episode."""
         return Memory(seed=seed)
 
     @torch.inference_mode()

@@ -47,9 +47,18 @@ def frames(episodes: int = 10, length: int = 8) -> FrameStore:
 
 def config(out: Path, **changes) -> TrainConfig:
     values = {
-        "data": "made up", "out": str(out), "preset": "test", "steps": 6, "batch": 4, "log_every": 1, "save_every": 3,
-        "warmup": 1, "held_out": 0.2, "precision": "no", "threads": 1,
-    }  # fmt: skip
+        "data": "made up",
+        "out": str(out),
+        "preset": "test",
+        "steps": 6,
+        "batch": 4,
+        "log_every": 1,
+        "save_every": 3,
+        "warmup": 1,
+        "held_out": 0.2,
+        "precision": "no",
+        "threads": 1,
+    }
     return TrainConfig(**{**values, **changes})
 
 
