@@ -1,18 +1,18 @@
 """The ament_python package lean_vla."""
 
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
-from setuptools.command import easy_install
 
 NAME = "lean_vla"
 ROOMS = ["vla_policy", "vla_arm", "vla_policy_node", "vla_distill"]
 
-# What setup.cfg says of scripts, also for `colcon build --symlink-install`, which does not read it.
-if hasattr(easy_install, "CommandSpec"):
-    easy_install.CommandSpec.from_environment = classmethod(
-        lambda cls: cls(["/usr/bin/env", "python3"])
-    )
+if "develop" in sys.argv:
+    # What setup.cfg says of scripts, also for `colcon build --symlink-install`, which ignores it.
+    from setuptools.command.easy_install import CommandSpec
+
+    CommandSpec.from_environment = classmethod(lambda cls: cls(["/usr/bin/env", "python3"]))
 
 
 def share(folder: str, pattern: str = "*") -> list[tuple[str, list[str]]]:
