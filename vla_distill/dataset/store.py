@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections import defaultdict
@@ -141,14 +142,24 @@ def open_store(dataset: Dataset, folder: Path) -> FrameStore:
 def build_store(dataset: Dataset, folder: Path, progress: bool = True) -> None:
     """Decode all videos of a dataset; the folder appears when it is complete.
 
-    Stores of earlier contents of the same dataset are removed.
+    Stores of earlier contents of the same dataset are removed. Of several processes, one decodes
+    and the others wait for it.
 
     Raises:
         DatasetError: a video is missing, damaged, or too short.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _build(dataset, folder, progress)
+
+
+def _build(dataset: Dataset, folder: Path, progress: bool) -> None:
+    for left in folder.parent.glob(".*-frames-*"):  # by a killed process; we hold the lock
+        shutil.rmtree(left)
     temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary.mkdir()
     try:
         images = np.lib.format.open_memmap(
             temporary / IMAGES_FILE,
