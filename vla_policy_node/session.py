@@ -36,6 +36,8 @@ from vla_policy_node.errors import NodeError
 
 CAMERAS = ("overview", "front", "wrist")
 STAGES = ("vision", "language", "head", "total")
+PICTURE_PERIOD = 0.1
+"""Time between pictures [s]."""
 _EVERY = QoSProfile(depth=1000)
 _PICTURES = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -51,9 +53,10 @@ class Recorder:
         self._context = Context()
         self._context.init()
         self._node = Node("session_recorder", namespace=namespace, context=self._context)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._folder: Path | None = None
         self._start: float | None = None
+        self._newest_picture = 0.0
         self._columns: dict[str, list[Any]] = {}
         self._waiting: list[tuple[str, float, NDArray[np.uint8]]] = []
         make = self._node.create_subscription
@@ -71,14 +74,19 @@ class Recorder:
         """Start an episode; its time begins with the next end-effector state."""
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            self._folder, self._start = folder, None
+            self._folder, self._start, self._newest_picture = folder, None, 0.0
             self._waiting.clear()
             names = ("time", "measured", "commanded", "chunk_time", "chunk_ms", "chunk_gflops")
             self._columns = {name: [] for name in names}
 
-    def end(self) -> dict[str, list[Any]]:
-        """Stop recording and return the columns."""
+    def end(self, timeout: float = 5.0) -> dict[str, list[Any]]:
+        """Stop recording, once the pictures up to now have come, and return the columns.
+
+        Args:
+            timeout: how long to wait for late pictures [s].
+        """
         with self._lock:
+            self._lock.wait_for(self._is_complete, timeout)
             self._folder = None
             return self._columns
 
@@ -87,6 +95,11 @@ class Recorder:
         self._executor.shutdown()
         self._context.try_shutdown()
         self._thread.join(timeout=5.0)
+
+    def _is_complete(self) -> bool:
+        """Whether the overview has come up to the newest end-effector state."""
+        times = self._columns.get("time", [])
+        return not times or self._newest_picture >= times[-1] - PICTURE_PERIOD
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
@@ -125,6 +138,7 @@ class Recorder:
             # The first pictures may come before the first state, which says when the time began.
             if self._start is not None:
                 self._write_pictures(self._folder, self._start)
+                self._lock.notify_all()
 
     def _write_pictures(self, folder: Path, start: float) -> None:
         for name, stamp, image in self._waiting:
@@ -133,6 +147,8 @@ class Recorder:
                 path = folder / f"{name}_{milliseconds:06d}.jpg"
                 pixels = np.ascontiguousarray(image[:, :, ::-1])
                 cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+                if name == CAMERAS[0]:
+                    self._newest_picture = stamp - start
         self._waiting.clear()
 
 
