@@ -91,6 +91,7 @@ def generate_launch_description():
             namespace=LaunchConfiguration("namespace"),
             output="both",
             emulate_tty=True,
+            sigkill_timeout="20",  # a busy machine takes its time to let go of MuJoCo and torch
             parameters=[LaunchConfiguration("params_file"), parameters],
             remappings=REMAPPINGS,
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],

@@ -77,7 +77,7 @@ class PolicySettings:
 class ArmSettings:
     """Parameters of arm_node."""
 
-    arm: str = setting("X5", "arm model", choices=("X5", "L5"))
+    arm: str = setting("X5", "arm model, a name of the joint table", choices=("X5", "L5"))
     backend: str = setting("joint_topics", "what carries the joint targets to the arm")
     lockstep: bool = setting(
         False, "judge time-outs by stamps alone: the simulator waits for every command"
