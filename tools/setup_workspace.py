@@ -49,9 +49,10 @@ def loads(library: str) -> bool:
     return True
 
 
-def has_system_ros() -> bool:
-    """Whether a ROS 2 is sourced and this Python can import it."""
-    return bool(os.environ.get("ROS_DISTRO")) and importlib.util.find_spec("rclpy") is not None
+def has_system_ros(venv: Path) -> bool:
+    """Whether a ROS 2 is sourced and this Python can import it (not counting our own wheels)."""
+    spec = importlib.util.find_spec("rclpy") if os.environ.get("ROS_DISTRO") else None
+    return bool(spec and spec.origin and not Path(spec.origin).is_relative_to(venv))
 
 
 def missing_packages(system_ros: bool, venv_exists: bool) -> list[str]:
@@ -96,13 +97,14 @@ class Workspace:
         self.root = root
         self.venv = root / ".venv"
         self.python = self.venv / "bin" / "python"
-        self.system_ros = has_system_ros()
+        self.system_ros = has_system_ros(self.venv)
 
     def check(self) -> None:
         """Find everything that is missing, at once.
 
         Raises:
-            SetupError: this Python is too old or too new, or system packages are missing.
+            SetupError: this Python is too old or too new, system packages are missing, or a ROS 2
+                is sourced while .venv holds one.
         """
         low, high = PYTHON_VERSIONS
         if not low <= sys.version_info[:2] <= high:
@@ -110,6 +112,11 @@ class Workspace:
             raise SetupError(
                 f"Python {got}: expected 3.{low[1]} to 3.{high[1]}. Name another one: "
                 f"make setup PYTHON=python3.{high[1] - 1}"
+            )
+        if self.system_ros and (self.venv / "share" / "ament_index").is_dir():
+            raise SetupError(
+                f"ROS 2 {os.environ['ROS_DISTRO']} is sourced, but .venv holds a ROS 2 of its own: "
+                "use a shell that did not source ROS 2, or remove .venv to build on the sourced one"
             )
         missing = missing_packages(self.system_ros, self.python.exists())
         if missing:
@@ -122,9 +129,8 @@ class Workspace:
     def steps(self) -> list[Step]:
         """What has to be done, in order."""
         system = os.environ.get("ROS_DISTRO", "") if self.system_ros else ""
-        site = f"python {sys.version_info[0]}.{sys.version_info[1]} system ROS '{system}'"
         steps = [
-            Step("venv", "virtual environment .venv", self.make_venv, [site], self.python.exists),
+            Step("venv", "virtual environment .venv", self.make_venv, [system], self.python.exists),
             Step(
                 "requirements",
                 "Python packages (torch, MuJoCo, ...: some minutes the first time)",
@@ -169,8 +175,11 @@ class Workspace:
         return [str(self.root), *rooms, *files, *folders]
 
     def make_venv(self) -> None:
-        """Create .venv; with a sourced ROS 2 it sees the system's packages."""
-        if self.python.exists():
+        """Create .venv, or keep it; with a sourced ROS 2 it sees the system's packages."""
+        config = self.venv / "pyvenv.cfg"
+        if self.python.exists() and (
+            not self.system_ros or "include-system-site-packages = true" in config.read_text()
+        ):
             return
         command = [sys.executable, "-m", "venv", str(self.venv)]
         self.call(command + (["--system-site-packages"] if self.system_ros else []))
@@ -182,7 +191,7 @@ class Workspace:
         numbers = tuple(int(part) for part in re.findall(r"\d+", torch)[:2])
         kept = numbers >= OLDEST_TORCH
         if not kept:
-            # Alone and first: otherwise pip may choose one with gigabytes of CUDA for somebody else.
+            # Alone and first: otherwise pip may choose one with gigabytes of CUDA for others.
             self.pip([next(re.split(r"\s*#", x)[0] for x in lines if x.startswith("torch=="))])
         partial = self.venv / ".setup" / "requirements.txt"
         partial.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The package builds as a user builds it: from a parent folder, and in a path with a space in it."""
+"""The package builds as a user builds it: from a parent folder, in a path with a space in it."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_leaves_no_process(launch_file: Path, name: str) -> None:
         process.send_signal(signal.Signals[name])
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
 
 
