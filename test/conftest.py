@@ -63,7 +63,7 @@ def acquire_domain() -> tuple[int, IO[str]]:
 
 
 def shares_ros(item: pytest.Item) -> bool:
-    """Whether the item uses a module's fixture, whose nodes must stay reachable from test to test."""
+    """Whether the item uses a module's fixture, whose nodes have to stay reachable."""
     info = getattr(item, "_fixtureinfo", None)
     definitions = [d for ds in info.name2fixturedefs.values() for d in ds] if info else []
     return any(d.scope == "module" and d.baseid.startswith("test") for d in definitions)
