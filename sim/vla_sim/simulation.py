@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -252,9 +254,8 @@ class Simulation:
 
     def close(self) -> None:
         """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        while self._renderers:
+            self._renderers.popitem()[1].close()
 
 
 def _draw_aim(rng: np.random.Generator, layout: Layout, needs_container: bool, swap: bool) -> Aim:
@@ -267,10 +268,23 @@ def _draw_aim(rng: np.random.Generator, layout: Layout, needs_container: bool, s
     return Aim(chosen.name, goal if needs_container else None)
 
 
+_open_renderers: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()
+
+
+def _close_renderers() -> None:
+    """At exit: renderers left to the garbage collector would outlive the graphics library."""
+    for renderer in list(_open_renderers):
+        renderer.close()
+
+
 def _make_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
     """A renderer without shadows, reflections and, for small pictures, smoothed edges."""
     model.vis.quality.offsamples = 0 if max(size) <= SMALL_PICTURE else 4
     renderer = mujoco.Renderer(model, *size)
+    if not _open_renderers:
+        atexit.unregister(_close_renderers)
+        atexit.register(_close_renderers)  # anew, so that it runs before the library's own end
+    _open_renderers.add(renderer)
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         renderer.scene.flags[flag] = 0
     return renderer

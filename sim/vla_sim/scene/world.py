@@ -46,8 +46,10 @@ class World:
     def __init__(self, arm: ArmModel) -> None:
         spec = arm_spec(arm)
         spec.option.timestep = PHYSICS_DT
-        # Several contact points between convex shapes: upright cylinders do not wobble.
+        # Several contact points between convex shapes, so that upright cylinders do not wobble; by
+        # the older algorithm, as the new one at times sees parallel boxes 9 cm inside each other.
         spec.option.enableflags |= int(mujoco.mjtEnableBit.mjENBL_MULTICCD)
+        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_NATIVECCD)
         spec.visual.quality.shadowsize = 0
         spec.visual.global_.offwidth, spec.visual.global_.offheight = 640, 480
         _add_table(spec)
@@ -153,8 +155,18 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         type=mujoco.mjtGeom.mjGEOM_BOX,
         pos=(0.35, 0.0, -TABLE_HALF[2]),
         size=TABLE_HALF,
-        friction=(0.8, 0.005, 0.0001),
         rgba=(0.5, 0.5, 0.5, 1.0),
+        contype=0,
+        conaffinity=0,
+    )
+    # Boxes stand on a plane, not on a box: between nearly parallel boxes MuJoCo (3.3.7) now and
+    # then finds a contact 9 cm deep, which flings what lies there.
+    base.add_geom(
+        name="ground",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(*TABLE_HALF[:2], 0.1),
+        friction=(0.8, 0.005, 0.0001),
+        group=HIDDEN_GROUP,
     )
     base.add_light(
         name="lamp",
@@ -174,21 +186,28 @@ def _add_container(spec: mujoco.MjSpec, kind: str) -> None:
     sides = 8 if kind == "bowl" else 4
     middle = CONTAINER_INNER + WALL_THICKNESS / 2
     half_side = (CONTAINER_INNER + WALL_THICKNESS) * float(np.tan(np.pi / sides))
-    # A box under the bowl's round floor carries: boxes rest more quietly on boxes.
+    # For the same reason the floor that carries is round, whatever it looks like.
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         pos=(0.0, 0.0, CONTAINER_FLOOR - 0.01),
-        size=(CONTAINER_INNER, CONTAINER_INNER, 0.01),
-        group=HIDDEN_GROUP if kind == "bowl" else 0,
+        size=(CONTAINER_INNER + WALL_THICKNESS, 0.01, 0.0),
+        group=HIDDEN_GROUP,
     )
     if kind == "bowl":
-        body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-            pos=(0.0, 0.0, CONTAINER_FLOOR / 2),
-            size=(CONTAINER_INNER + WALL_THICKNESS, CONTAINER_FLOOR / 2, 0.0),
-            contype=0,
-            conaffinity=0,
+        floor, size = (
+            mujoco.mjtGeom.mjGEOM_CYLINDER,
+            (CONTAINER_INNER + WALL_THICKNESS, CONTAINER_FLOOR / 2, 0.0),
         )
+    else:
+        floor = mujoco.mjtGeom.mjGEOM_BOX
+        size = (CONTAINER_INNER, CONTAINER_INNER, CONTAINER_FLOOR / 2)
+    body.add_geom(
+        type=floor,
+        pos=(0.0, 0.0, CONTAINER_FLOOR / 2),
+        size=size,
+        contype=0,
+        conaffinity=0,
+    )
     for side in range(sides):
         angle = 2 * np.pi * side / sides
         body.add_geom(

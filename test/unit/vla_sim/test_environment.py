@@ -12,10 +12,15 @@ from vla_sim.environment import TaskEnvironment
 from vla_sim.errors import SimulationError
 
 
+def test_every_task_has_an_environment() -> None:
+    for task in vla_sim.TASKS:
+        specification = gymnasium.spec(f"vla_sim/{task.capitalize()}-v0")
+        assert specification.kwargs == {"task": task}
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("task", list(vla_sim.TASKS))
-def test_gymnasium_is_content(task: str) -> None:
-    environment = gymnasium.make(f"vla_sim/{task.capitalize()}-v0", render_mode="rgb_array")
+def test_gymnasium_is_content() -> None:
+    environment = gymnasium.make("vla_sim/Place-v0", render_mode="rgb_array")
     check_env(environment.unwrapped)
     environment.close()
 
