@@ -128,7 +128,8 @@ class Demonstrator:
         Args:
             task: name of the task.
             seed: of scene and disturbance.
-            see: camera name -> image; None: the world's cameras.
+            see: camera name -> image; None: the world's cameras. Rendering takes most of the time,
+                so whoever needs no pictures gives others.
         """
         episode = self.reset(task, seed)
         see = see or self.sim.render

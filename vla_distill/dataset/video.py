@@ -1,9 +1,10 @@
 """Camera images to mp4 and back.
 
 H.264 with full chroma (yuv444p) and lossless quantisation: policy images are small, a coloured
-object is a few pixels wide, and half-resolution chroma smears it (PSNR 35 dB against 48 dB, which
-is the rounding of RGB to YUV). No B-frames and short groups of pictures, so that an episode starts
-at a key frame, files join without encoding again, and random access is cheap.
+object is a few pixels wide, and half-resolution chroma smears it. What is left is the rounding of
+RGB to YUV and back, two levels of 255 at most, at a kilobyte a picture. No B-frames and short
+groups of pictures, so that an episode starts at a key frame, files join without encoding again, and
+random access is cheap.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, S
 STEPS = 80
 
 
-def run(noise: float, seed: int, **config: float) -> tuple[np.ndarray, np.ndarray, str]:
+def run(noise: float, seed: int, **config: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Commands toward a point on the table, clean and executed, and what happened."""
     rng = np.random.default_rng(seed)
     disturbance = Disturbance(DisturbanceConfig(**config), noise, True, rng, 0.1)
