@@ -196,12 +196,6 @@ def _newest(found: Mapping[int, Path], milliseconds: int) -> Path:
     return found[max(before, default=min(found))]
 
 
-def _newest(found: Mapping[int, Path], milliseconds: int) -> Path:
-    """The camera's picture of that time, or the one before if it was lost on the way."""
-    before = [time for time in found if time <= milliseconds]
-    return found[max(before, default=min(found))]
-
-
 def _read(path: Path) -> Image:
     picture = cv2.imread(str(path))
     if picture is None:

@@ -111,11 +111,14 @@ def child(
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """SIGINT, as Ctrl-C would; what does not end in time is killed, with all that it started."""
-    if process.poll() is None:
-        # To the whole group, as a terminal does: launch relies on it.
-        os.killpg(process.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            # To the whole group, as a terminal does: launch relies on it.
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+    finally:
+        # Also when a second Ctrl-C cuts the waiting short.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
