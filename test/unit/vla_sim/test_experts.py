@@ -65,15 +65,14 @@ def test_success_must_hold_for_a_second_without_a_break(simulation: Simulation) 
 
 
 def test_what_was_placed_stays(simulation: Simulation) -> None:
-    # In these scenes block and container are nearly parallel, where box-box contacts go wrong.
-    for seed in (56, 90):
-        episode = simulation.reset("place", seed)
-        truth = simulation.privileged()
-        assert solve(simulation)
-        target, gripper = simulation.joint_target()
-        for _ in range(50):
-            simulation.step(target, gripper)
-            assert truth.speed(episode.target) < 0.05
+    # In this scene block and bowl are nearly parallel, where box-box contacts go wrong.
+    episode = simulation.reset("place", 90)
+    truth = simulation.privileged()
+    assert solve(simulation)
+    target, gripper = simulation.joint_target()
+    for _ in range(50):
+        simulation.step(target, gripper)
+        assert truth.speed(episode.target) < 0.05
 
 
 def test_it_grasps_again_what_was_dropped(simulation: Simulation) -> None:
