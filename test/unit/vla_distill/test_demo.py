@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,23 @@ def _ends(pid: int, timeout: float = 5.0) -> bool:
         os.close(handle)
 
 
-def test_the_session_is_listened_to_and_nothing_is_left_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_nothing_is_left_running(tmp_path: Path, interrupted: bool) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     client = "import json, sys; pids = [int(word) for word in open(sys.argv[1]).read().split()]"
     client += "; print(json.dumps({'event': 'ready', 'pids': pids}))"
     events: list[Mapping[str, Any]] = []
+
+    def tell(event: Mapping[str, Any]) -> None:
+        events.append(event)
+        if interrupted and event["event"] == "ready":
+            raise KeyboardInterrupt
+
     python = [sys.executable, "-c"]
     nodes, session = [*python, NODES, str(fifo)], [*python, client, str(fifo)]
-    drive(nodes, session, tmp_path / "log", events.append)
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        drive(nodes, session, tmp_path / "log", tell)
     assert [event["event"] for event in events] == ["launch", "ready"]
     assert len(events[1]["pids"]) == 2
     assert all(_ends(pid) for pid in events[1]["pids"])
