@@ -104,6 +104,8 @@ def test_installed_launch_files_are_found(workspace: Path) -> None:
 def test_the_repository_itself_may_lie_in_a_path_with_a_space(workspace: Path) -> None:
     root = workspace / "src" / "lean_vla"
     (root / ".venv").symlink_to(ROOT / ".venv")
+    (root / "install").mkdir()
+    (root / "install" / "vla_msgs").symlink_to(workspace / "install" / "vla_msgs")
     build = "colcon build --packages-select lean_vla"
     script = f"source env.sh && {build} && source env.sh && vla --help && which vla"
     lines = run(["bash", "-c", script], root, outside(), timeout=BUILD_TIMEOUT).splitlines()
