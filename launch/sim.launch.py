@@ -1,6 +1,7 @@
 """The simulated arm with a policy that follows instructions: sim_node, arm_node, policy_node."""
 
 from ament_index_python.packages import get_packages_with_prefixes
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -26,8 +27,6 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
-
-from launch import LaunchDescription
 
 # Name, default, meaning, choices.
 ARGUMENTS = [

@@ -84,7 +84,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         """Let go of the arm."""
         self._backend.stop()
 
-    def health(self) -> tuple[int, str, Mapping[str, object]]:
+    def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """See :meth:`SettingsNode.health`."""
         level = {
             ArmStatus.HOLD: WARN,

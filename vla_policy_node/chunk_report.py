@@ -5,10 +5,11 @@ from __future__ import annotations
 from geometry_msgs.msg import Pose
 from rclpy.clock import Clock
 from vla_msgs.msg import ActionChunk as ActionChunkMessage
-from vla_msgs.msg import StampedInput
+from vla_msgs.msg import PolicyStatus, StampedInput
 
 from vla_policy.contract import ActionChunk, ComputeReport
-from vla_policy.conversions import chunk_to_message
+from vla_policy.conversions import chunk_to_message, report_to_message
+from vla_policy_node.pilot import Pilot
 
 
 class ChunkReport:
@@ -39,4 +40,21 @@ class ChunkReport:
         self._last, self.report = now, chunk.report
         message = ActionChunkMessage()
         chunk_to_message(chunk, message, Pose, StampedInput)
+        return message
+
+    def status(self, pilot: Pilot, active: bool) -> PolicyStatus:
+        """Say what the policy does; stamp, hash and the chunk's age are left to the node."""
+        message = PolicyStatus(text=pilot.trouble, instruction=pilot.instruction)
+        if not active:
+            message.state = PolicyStatus.INACTIVE
+        elif pilot.fault:
+            message.state = PolicyStatus.FAULT
+        elif pilot.trouble:
+            message.state = PolicyStatus.WAITING
+        else:
+            message.state = PolicyStatus.RUNNING if pilot.instruction else PolicyStatus.IDLE
+        message.chunks, message.discarded = pilot.chunks, pilot.discarded
+        message.malformed_inputs = pilot.malformed
+        message.chunk_age, message.interval = -1.0, self.interval
+        report_to_message(self.report, message.report)
         return message

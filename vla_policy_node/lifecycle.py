@@ -10,8 +10,10 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import rclpy
+import rclpy.utilities
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
@@ -50,7 +52,8 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self.settings: S = settings_type()
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", REPORT)
-        self._reported: tuple[int, str] | None = None
+        self.warning = ""
+        self._reported: tuple[bytes, str] | None = None
         self._entities: list[Callable[[], object]] = []
         self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics_timer, clock=self.steady_clock)
 
@@ -69,7 +72,7 @@ class SettingsNode(LifecycleNode, Generic[S]):
     def settings_changed(self) -> None:
         """Called after a live parameter was set."""
 
-    def health(self) -> tuple[int, str, Mapping[str, object]]:
+    def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """Return diagnostic level, message and values."""
         return OK, "", {}
 
@@ -78,6 +81,13 @@ class SettingsNode(LifecycleNode, Generic[S]):
         level, text, _ = self.health()
         if (level, text) != self._reported:
             self._publish_health()
+
+    def warn(self, text: str) -> None:
+        """Log a warning once, and keep it for :meth:`health`."""
+        if text != self.warning:
+            self.get_logger().warning(text)
+        self.warning = text
+        self.report_health()
 
     def every(self, period: float, callback: Callable[[], None]) -> None:
         """Call back at a steady-clock period [s] until clean-up."""
@@ -224,7 +234,7 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
         if node is not None:
             node.leave()
             node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.utilities.try_shutdown()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

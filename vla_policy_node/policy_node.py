@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
-from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import (
     ActionChunk,
     ArmStatus,
@@ -28,7 +26,8 @@ from vla_policy.errors import PolicyError
 from vla_policy_node.camera import Camera, Cameras
 from vla_policy_node.chunk_report import ChunkReport
 from vla_policy_node.clock import Arrival, StampJump
-from vla_policy_node.goal import Goal, Result
+from vla_policy_node.goal import Result
+from vla_policy_node.goal_server import PATIENCE, GoalServer
 from vla_policy_node.inference import Inference
 from vla_policy_node.instruction import decode_string
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
@@ -39,8 +38,6 @@ from vla_policy_node.settings import PolicySettings
 
 ARM_STATUS_TIMEOUT = 2.0
 """The arm's status comes twice a second; without it for so long no goal is accepted [s]."""
-PATIENCE = 5.0
-"""A goal whose inputs are missing for so long is aborted [s]."""
 JUMP = 0.5
 """A step of the arm's stamps by more than this, or back, begins everything anew [s]."""
 STATUS_PERIOD = 0.5
@@ -53,7 +50,6 @@ class PolicyNode(SettingsNode[PolicySettings]):
         super().__init__("policy_node", PolicySettings, **options)
         self._inference: Inference | None = None
         self._pilot: Pilot | None = None
-        self._goal: Goal | None = None
 
     def configure(self) -> None:
         """Load the policy, think once to be warm, and connect."""
@@ -82,8 +78,6 @@ class PolicyNode(SettingsNode[PolicySettings]):
         )
         self._jump = StampJump(JUMP)
         self._arm, self._arm_arrival = ArmStatus(), Arrival()
-        self._task: TaskStatus | None = None
-        self._warning = ""
         self._pending: float | None = None
         self._answered: tuple[float, EndEffectorCommand] | None = None
         self._report = ChunkReport(self.steady_clock)
@@ -100,17 +94,15 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self.subscribe(image_type, topic, take, qos_profile_sensor_data, raw=True)
         self.subscribe(EndEffectorState, "ee_state", self._on_state, COMMAND)
         self.subscribe(ArmStatus, "arm_status", self._on_arm, LATCHED)
-        self.subscribe(TaskStatus, "task_status", self._on_task, REPORT)
         self.subscribe(String, "instruction", self._on_instruction, LATCHED, raw=True)
-        server = ActionServer(
+        self._goals = GoalServer(
             self,
-            ExecuteInstruction,
-            "execute_instruction",
-            self._execute,
-            goal_callback=self._on_goal,
-            cancel_callback=lambda handle: CancelResponse.ACCEPT,
+            trouble=self._goal_trouble,
+            follow=self._follow,
+            release=self._release,
+            time_limit=lambda: self.settings.time_limit,
         )
-        self.keep(server.destroy)
+        self.subscribe(TaskStatus, "task_status", self._goals.see_task, REPORT)
         self.every(0.1, self._on_timer)
         self.every(STATUS_PERIOD, self._publish_status)
 
@@ -123,8 +115,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
 
     def deactivate(self) -> None:
         """Stop following; the arm is told to hold."""
-        if self._goal:
-            self._goal.end(Result.CANCELED, "policy_node was deactivated")
+        self._goals.end(Result.CANCELED, "policy_node was deactivated")
         self.pilot.stop()
         if self._answered is not None:
             self._send(self._answered[0], Answer(None, "policy_node was deactivated"))
@@ -141,14 +132,14 @@ class PolicyNode(SettingsNode[PolicySettings]):
         assert self._pilot is not None, "configured"
         return self._pilot
 
-    def health(self) -> tuple[int, str, Mapping[str, object]]:
+    def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """See :meth:`SettingsNode.health`."""
         pilot = self.pilot
         level, text = OK, "running" if pilot.instruction else "idle"
         if pilot.trouble:
             level, text = ERROR if pilot.fault else WARN, pilot.trouble
-        elif self._warning:
-            level, text = WARN, self._warning
+        elif self.warning:
+            level, text = WARN, self.warning
         return (
             level,
             text,
@@ -167,7 +158,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         try:
             camera.put(raw)
         except PolicyError as error:
-            self._warn(f"camera {camera.name}: {error}")
+            self.warn(f"camera {camera.name}: {error}")
         if self._pending is not None:
             self._answer(self._pending)
 
@@ -180,7 +171,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             pose = conversions.pose_from_message(message.commanded)
         except PolicyError as error:
             self.pilot.malformed += 1
-            self._warn(f"ee_state: {error}")
+            self.warn(f"ee_state: {error}")
             self._send(stamp, Answer(None, str(error)))
             return
         if self._jump(stamp):
@@ -191,10 +182,10 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._command_out.publish(self._answered[1])
             return
         self.pilot.see_state(stamp, state, np.append(pose, message.gripper_commanded))
-        if self._wanted and self._arm_trouble() == "" and not self._goal:
+        if self._wanted and not self._arm_trouble() and not self._goals.goal:
             self._follow(self._wanted)
-        if self._goal:
-            self._goal.see_state(stamp, self.pilot.trouble)
+        if self._goals.goal:
+            self._goals.goal.see_state(stamp, self.pilot.trouble)
         self._answer(stamp)
 
     def _on_thought(self) -> None:
@@ -202,26 +193,19 @@ class PolicyNode(SettingsNode[PolicySettings]):
             return
         chunk = self.pilot.take(thought)
         if chunk is not None:
-            if self._goal:
-                self._goal.gflops += chunk.report.gflops
             self._chunk_out.publish(self._report.message(chunk))
             self._publish_status()
-            self._publish_feedback(chunk)
+            self._goals.see_chunk(chunk)
         if self._pending is not None:
             self._answer(self._pending)
 
     def _on_arm(self, message: ArmStatus) -> None:
         self._arm = message
         self._arm_arrival.mark(0.0)
-        if self._goal and message.state in (ArmStatus.ESTOP, ArmStatus.FAULT, ArmStatus.INACTIVE):
-            self._goal.end(Result.HELD, f"the arm stopped: {message.text}")
-        elif self._goal and message.refusing >= self.settings.refusal_timeout:
-            self._goal.end(Result.HELD, message.text)
-
-    def _on_task(self, message: TaskStatus) -> None:
-        self._task = message
-        if self._goal:
-            self._goal.see_task(message, conversions.seconds(message.header.stamp))
+        if message.state in (ArmStatus.ESTOP, ArmStatus.FAULT, ArmStatus.INACTIVE):
+            self._goals.end(Result.HELD, f"the arm stopped: {message.text}")
+        elif message.refusing >= self.settings.refusal_timeout:
+            self._goals.end(Result.HELD, message.text)
 
     def _on_instruction(self, raw: bytes) -> None:
         try:
@@ -230,72 +214,33 @@ class PolicyNode(SettingsNode[PolicySettings]):
                 validate_instruction(text)
         except PolicyError as error:
             self.pilot.malformed += 1
-            self._warn(str(error))
+            self.warn(str(error))
             text = ""  # what cannot be understood is not followed, and neither is what was before
-        if self._goal:
-            if text:
-                self._warn("instruction ignored: a goal is running and owns it")
-            else:
-                self._goal.end(Result.CANCELED, "stopped by an empty or unfit instruction")
+        if text and self._goals.goal:
+            self.warn("instruction ignored: a goal is running and owns it")
+            return
+        if self._goals.end(Result.CANCELED, "stopped by an empty or unfit instruction"):
             return
         self._wanted = text
         if not text:
             self.pilot.stop()
             self._publish_status()
 
-    # Goals.
+    # What is followed.
 
-    def _on_goal(self, goal: ExecuteInstruction.Goal) -> GoalResponse:
-        trouble = "another goal is running" if self._goal else self._arm_trouble()
-        try:
-            validate_instruction(goal.instruction)
-        except PolicyError as error:
-            trouble = str(error)
-        if not np.isfinite(goal.time_limit) or goal.time_limit < 0:
-            trouble = f"time limit {goal.time_limit}: expected 0 or more seconds"
-        if not self.active:
-            trouble = "policy_node is not active"
-        if trouble:
-            self._warn(f"goal rejected: {trouble}")
-            return GoalResponse.REJECT
-        return GoalResponse.ACCEPT
+    def _goal_trouble(self) -> str:
+        return self._arm_trouble() if self.active else "policy_node is not active"
 
-    async def _execute(self, handle: Any) -> ExecuteInstruction.Result:
-        wanted = handle.request
-        self._wanted = self._warning = ""
-        goal = Goal(
-            handle, wanted.instruction, wanted.time_limit or self.settings.time_limit, PATIENCE
-        )
-        if self._task is not None:
-            goal.see_task(self._task, -1.0)
-        self._goal = goal
-        self._follow(wanted.instruction)
-        ending = await goal.ending
-        self._goal = None
+    def _release(self) -> int:
         chunks = self.pilot.chunks
         self.pilot.stop()
         if self._pending is not None:
             self._answer(self._pending)
         self._publish_status()
-        done = ending.reason in (Result.SUCCEEDED_TASK, Result.OPERATOR_SUCCESS)
-        if done:
-            handle.succeed()
-        elif handle.is_cancel_requested:
-            handle.canceled()
-        else:
-            handle.abort()
-        self.get_logger().info(f"{wanted.instruction!r}: {ending.text} ({goal.elapsed:.2f} s)")
-        return ExecuteInstruction.Result(
-            reason=ending.reason,
-            text=ending.text,
-            success=done,
-            elapsed=goal.elapsed,
-            chunks=chunks,
-            gflops=goal.gflops,
-        )
+        return chunks
 
     def _follow(self, instruction: str) -> None:
-        self._wanted = ""
+        self._wanted = self.warning = ""
         self._cameras.timeout = self.settings.image_timeout
         self.pilot.begin(instruction, self.settings.seed)
         self._answered = None
@@ -336,35 +281,12 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def _publish_status(self) -> None:
         if not self._configured:
             return
-        pilot = self.pilot
-        state = PolicyStatus.INACTIVE
-        if self.active:
-            state = PolicyStatus.RUNNING if pilot.instruction else PolicyStatus.IDLE
-            if pilot.fault:
-                state = PolicyStatus.FAULT
-            elif pilot.trouble:
-                state = PolicyStatus.WAITING
-        message = PolicyStatus(state=state, text=pilot.trouble, instruction=pilot.instruction)
+        message = self._report.status(self.pilot, self.active)
         message.header.stamp = self.get_clock().now().to_msg()
         message.policy_hash = self.policy.policy_hash
-        message.chunks, message.discarded = pilot.chunks, pilot.discarded
-        message.malformed_inputs = pilot.malformed
-        played = pilot.newest
-        message.chunk_age = -1.0
-        if played is not None and self._answered is not None:
-            message.chunk_age = self._answered[0] - played.stamp
-        message.interval = self._report.interval
-        conversions.report_to_message(self._report.report, message.report)
+        if (chunk := self.pilot.newest) is not None and self._answered is not None:
+            message.chunk_age = self._answered[0] - chunk.stamp
         self._status_out.publish(message)
-
-    def _publish_feedback(self, chunk: Any) -> None:
-        if self._goal is None or self._goal.ending.done():
-            return
-        feedback = ExecuteInstruction.Feedback(elapsed=self._goal.elapsed, progress=-1.0)
-        if (task := self._goal.task) is not None:
-            feedback.phase, feedback.progress = task.phase, task.progress
-        conversions.report_to_message(chunk.report, feedback.report)
-        self._goal.handle.publish_feedback(feedback)
 
     # The rest.
 
@@ -372,23 +294,17 @@ class PolicyNode(SettingsNode[PolicySettings]):
         """Time jumped (a reset, a replay): what was before is of no use."""
         self._pending = self._answered = None
         self.pilot.forget_arm()
-        if self._goal and self._goal.begun:
+        if self._goals.goal and self._goals.goal.begun:
             self.pilot.stop()
-            self._goal.end(Result.POLICY_FAULT, "the arm's time jumped")
+            self._goals.end(Result.POLICY_FAULT, "the arm's time jumped")
         elif self.pilot.instruction:
             self.pilot.begin(self.pilot.instruction, self.settings.seed)
 
     def _on_timer(self) -> None:
-        if self._goal:
-            self._goal.check_silence(PATIENCE)
+        if self._goals.goal:
+            self._goals.goal.check_silence(PATIENCE)
         if self._pending is not None:
             self._answer(self._pending)
-
-    def _warn(self, text: str) -> None:
-        if text != self._warning:
-            self.get_logger().warning(text)
-        self._warning = text
-        self.report_health()
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ class SimNode(SettingsNode[SimSettings]):
             self._sim.close()
         self._sim = None
 
-    def health(self) -> tuple[int, str, Mapping[str, object]]:
+    def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """See :meth:`SettingsNode.health`."""
         episode, factor = self.sim.episode, self._pacer.real_time_factor
         paced = self.settings.mode == "paced"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 try:
     from tf2_msgs.msg import TFMessage
 except ImportError:  # ROS 2 from the Python registries comes without it
-    TFMessage = None
+    TFMessage: Any = None
 
 
 def make_transforms(node: SettingsNode, base: str, tool: str) -> Transforms | None:

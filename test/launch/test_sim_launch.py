@@ -1,4 +1,4 @@
-"""The real launch file in lockstep: reaches active, the arm moves, tasks succeed, all ends cleanly."""
+"""The real launch file in lockstep: the arm moves, every task succeeds, all ends cleanly."""
 
 import os
 import unittest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from graph import Graph  # noqa: E402
+from graph import Graph
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from vla_policy_node.policy_node import PolicyNode
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "doubles"))
-import scripted_policy  # noqa: E402
+import scripted_policy
 
 NAMES = [f"joint{i}" for i in range(1, 7)] + ["gripper"]
 TICK = 0.02

@@ -1,4 +1,4 @@
-"""Whatever dies: commands stop within 0.3 s, the arm holds, and it goes on when the fault is gone."""
+"""Whatever dies: commands stop within 0.3 s, the arm holds, and goes on when it is back."""
 
 import time
 
