@@ -31,9 +31,12 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Run, and say where the policy is."""
+    import numpy as np
+
     from vla_distill.dataset import Dataset
     from vla_distill.training.config import TrainConfig
     from vla_distill.training.trainer import Trainer
+    from vla_sim.constants import TRAIN_SEED_START
 
     config = TrainConfig.read(
         arguments.config,
@@ -43,7 +46,10 @@ def main(arguments: Arguments) -> int:
         seed=arguments.seed,
         threads=arguments.threads,
     )
-    trainer = Trainer(config, Dataset(config.data).cache())
+    dataset = Dataset(config.data)
+    seeds = np.array([record.seed for record in dataset.episodes])
+    simulated = bool((seeds >= TRAIN_SEED_START).all())
+    trainer = Trainer(config, dataset.cache(), seeds if simulated else None)
     trainer.run()
     if trainer.accelerator.is_main_process:
         print(f"policy: {trainer.folder / 'policy'}   curve: {trainer.folder / 'curve.png'}")

@@ -30,6 +30,7 @@ class TrainConfig:
         ema: decay of the averaged weights, which are the ones that are saved.
         noises: denoising times drawn for each sample (CogACT's repeated diffusion steps).
         grounding_weight: of the pointers' loss.
+        scene_weight: of the losses on what is where, known in simulated scenes; 0 for others.
         brightness, contrast: widest photometric change of an image, each way.
         held_out: share of the episodes kept for the validation loss.
         precision: ``bf16`` or ``no``.
@@ -51,6 +52,7 @@ class TrainConfig:
     ema: float = 0.998
     noises: int = 2
     grounding_weight: float = 1.0
+    scene_weight: float = 1.0
     brightness: float = 0.1
     contrast: float = 0.1
     held_out: float = 0.02

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_distill.training.config import TrainConfig
+from vla_distill.training.probe import SceneProbe
 from vla_distill.training.samples import Batch
 from vla_policy.model import diffusion
 from vla_policy.model.network import VlaNetwork
@@ -21,6 +22,7 @@ class Objective(nn.Module):
         self.network = network
         self.config = config
         self.plan = FullCompute()
+        self.probe = SceneProbe(network.config.language.width)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -31,12 +33,12 @@ class Objective(nn.Module):
 
         Returns:
             ``loss`` (what is minimised), ``velocity`` (mean squared error, 1 is no better than
-            the mean), ``grounding_cm`` (mean distance of the target pointer).
+            the mean), ``grounding_cm`` (mean distance of the target pointer); in simulated scenes
+            ``scene`` (what is where) and ``gaze`` (where the pointers look).
         """
         images = self._augment(batch.images, generator) if self.training else batch.images
-        condition = self.network.think(
-            self.network.see(images), batch.text, batch.text_mask, batch.state, self.plan
-        )
+        visual = self.network.see(images)
+        condition = self.network.think(visual, batch.text, batch.text_mask, batch.state, self.plan)
         repeats = self.config.noises
         actions = batch.actions.repeat(repeats, 1, 1)
         noise = torch.randn(actions.shape, generator=generator, device=actions.device)
@@ -53,11 +55,20 @@ class Objective(nn.Module):
         grounding = functional.smooth_l1_loss(
             condition.positions.float(), batch.positions, beta=0.1
         )
-        return {
+        losses = {
             "loss": error + self.config.grounding_weight * grounding,
             "velocity": error,
             "grounding_cm": 10.0 * offset[:, 0].norm(dim=-1).mean(),
         }
+        if batch.things is not None and batch.gaze is not None:
+            front = self.network.config.tokens_per_camera
+            losses["scene"] = self.probe(visual[:, :front], batch.things)
+            attention = condition.scores[..., :front].float().log_softmax(-1)
+            losses["gaze"] = -(batch.gaze * attention).sum(-1).mean()
+            losses["loss"] = losses["loss"] + self.config.scene_weight * (
+                losses["scene"] + losses["gaze"]
+            )
+        return losses
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Brightness and contrast of each image by itself; positions stay."""

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from vla_distill.dataset import FrameStore
+from vla_distill.training.scenes import Scenes
 from vla_policy.model.actions import Statistics
 from vla_policy.model.grounding import POSITION_UNIT
 from vla_policy.model.policy import normalise_pixels
@@ -29,6 +30,8 @@ class Batch:
         actions: standardised relative chunk. Shape (B, T, 10).
         foretold: 1 for the targets that follow from what was seen. Shape (B, T, 1).
         positions: target and goal relative to the end effector, in 0.1 m. Shape (B, 2, 3).
+        things: present, x, y [m] of everything there can be. Shape (B, 14, 3); None where unknown.
+        gaze: target and goal among the front camera's tokens. Shape (B, 2, tokens), or None.
     """
 
     images: Tensor
@@ -38,10 +41,13 @@ class Batch:
     actions: Tensor
     foretold: Tensor
     positions: Tensor
+    things: Tensor | None = None
+    gaze: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{k: v if v is None else v.to(device) for k, v in fields.items()})
 
 
 class Samples:
@@ -50,8 +56,16 @@ class Samples:
     Beyond an episode's end a chunk repeats its last action: the expert holds still there.
     """
 
-    def __init__(self, frames: FrameStore, horizon: int, held_out: float, seed: int) -> None:
+    def __init__(
+        self,
+        frames: FrameStore,
+        horizon: int,
+        held_out: float,
+        seed: int,
+        scenes: Scenes | None = None,
+    ) -> None:
         self.frames = frames
+        self.scenes = scenes
         self.horizon = horizon
         episode = frames.episode_index
         episodes = np.unique(episode)
@@ -95,6 +109,8 @@ class Samples:
             actions=torch.from_numpy(statistics.read_actions(state, self._chunks(rows))),
             foretold=torch.from_numpy(frames.chunk_mask(rows, self.horizon)[..., None]).float(),
             positions=torch.from_numpy(positions.astype(np.float32)),
+            things=torch.from_numpy(self.scenes.things(rows)) if self.scenes else None,
+            gaze=torch.from_numpy(self.scenes.gaze(rows)) if self.scenes else None,
         )
 
     def _chunks(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -19,6 +21,7 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import draw_curve
 from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch, Samples
+from vla_distill.training.scenes import Scenes
 from vla_policy.checkpoint import save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig, preset
@@ -32,6 +35,11 @@ VALIDATION_ROWS = 256
 class Trainer:
     """One run: draws batches, steps, logs, saves, resumes.
 
+    Args:
+        config: what to do.
+        frames: the demonstrations.
+        seeds: of the episodes, if they are simulated: then losses on what is where are added.
+
     The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
     and ``policy/``, the averaged weights so far.
 
@@ -39,14 +47,19 @@ class Trainer:
         PolicyError: the folder holds a run with another configuration.
     """
 
-    def __init__(self, config: TrainConfig, frames: FrameStore) -> None:
+    def __init__(
+        self, config: TrainConfig, frames: FrameStore, seeds: NDArray[np.int64] | None = None
+    ) -> None:
         self.config = config
         if config.threads:
             torch.set_num_threads(config.threads)
         self.accelerator = Accelerator(mixed_precision=config.precision)
         set_seed(config.seed)
         self.model = _sized(preset(config.preset), frames)
-        self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed)
+        scenes = None
+        if seeds is not None and config.scene_weight:
+            scenes = Scenes(frames, seeds, self.model)
+        self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed, scenes)
         self.statistics = self.samples.statistics()
         self.tokenizer = word_tokenizer(words_of(frames.instructions))
         objective = Objective(VlaNetwork(self.model), config)

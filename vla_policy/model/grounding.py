@@ -35,7 +35,7 @@ class Grounding(nn.Module):
 
     def forward(
         self, cognition: Tensor, visual: Tensor, kept: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Point.
 
         Args:
@@ -45,8 +45,8 @@ class Grounding(nn.Module):
             state: embedded state. Shape (B, width).
 
         Returns:
-            features (B, pointers, width) and positions (B, pointers, 3), relative to the end
-            effector in base axes, in units of 0.1 m.
+            features (B, pointers, width); positions (B, pointers, 3), relative to the end effector
+            in base axes, in units of 0.1 m; and attention scores (B, pointers, kept).
         """
         batch, _, width = visual.shape
         query = self.query(cognition).view(batch, self.pointers, width)
@@ -61,4 +61,4 @@ class Grounding(nn.Module):
             seen.append(weights.to(value.dtype) @ value)
         context = state[:, None].expand(-1, self.pointers, -1)
         features = self.fuse(torch.cat([*seen, context], dim=-1))
-        return features, self.position(features)
+        return features, self.position(features), scores

@@ -24,11 +24,14 @@ class Condition:
         tokens: cognition, state and pointer features. Shape (B, 2 + pointers, width).
         positions: what the pointers point at, relative to the end effector, in 0.1 m.
             Shape (B, pointers, 3).
+        scores: the pointers' attention to the kept tokens, before softmax.
+            Shape (B, pointers, kept).
         language: what the stack handed on.
     """
 
     tokens: Tensor
     positions: Tensor
+    scores: Tensor
     language: LanguageOutput
 
 
@@ -59,10 +62,10 @@ class VlaNetwork(nn.Module):
         embedded = self.state(state)
         output = self.language(text, text_mask, embedded[:, None], visual, plan)
         tokens = [output.cognition[:, None], embedded[:, None]]
-        positions = visual.new_zeros(len(visual), 0, 3)
+        positions, scores = visual.new_zeros(len(visual), 0, 3), visual[:, :0]
         if self.grounding is not None:
-            features, positions = self.grounding(
+            features, positions, scores = self.grounding(
                 output.cognition, output.visual, output.kept, embedded
             )
             tokens.append(features)
-        return Condition(torch.cat(tokens, dim=1), positions, output)
+        return Condition(torch.cat(tokens, dim=1), positions, scores, output)

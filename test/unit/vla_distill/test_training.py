@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_distill.dataset import FrameStore
+from vla_distill.dataset import DatasetError, FrameStore
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.samples import Samples
+from vla_distill.training.scenes import Scenes
 from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy
 from vla_policy.errors import PolicyError
+from vla_policy.model.config import preset
+from vla_sim.simulation import Simulation
 
 
 def frames(episodes: int = 10, length: int = 8) -> FrameStore:
@@ -170,3 +173,50 @@ def test_two_gloo_processes_train_as_one(tmp_path: Path) -> None:
     assert [row["step"] for row in two] == [1, 2, 3, 4, 5, 6]
     # The noise differs with the process, the data do not: the losses are close, not equal.
     assert two[-1]["held_out_velocity"] == pytest.approx(one[-1]["held_out_velocity"], rel=0.05)
+
+
+def simulated(count: int = 4) -> tuple[FrameStore, np.ndarray]:
+    """Frames of one-frame episodes whose targets stand where their seeds put them."""
+    made, seeds = frames(episodes=count, length=1), np.arange(1_000_000, 1_000_000 + count)
+    world = Simulation(image_size=32)
+    for row, seed in enumerate(seeds):
+        world.reset("pick", int(seed))
+        points = world.keypoints()
+        made.keypoints[row] = np.concatenate([points["target"], points["goal"]])
+    world.close()
+    return made, seeds
+
+
+def test_scenes_are_redrawn_as_they_were() -> None:
+    made, seeds = simulated()
+    things = Scenes(made, seeds, preset("tiny")).things(np.arange(len(seeds)))
+    assert (things[..., 0].sum(1) == 5).all()  # three objects, two containers
+    nearest = np.abs(things[..., 1:] - made.keypoints[:, None, :2]).sum(-1).min(1)
+    np.testing.assert_allclose(nearest, 0, atol=1e-6)
+
+
+def test_gaze_is_where_the_camera_sees_the_target() -> None:
+    made, seeds = simulated()
+    model = preset("tiny")
+    gaze = Scenes(made, seeds, model).gaze(np.arange(len(seeds)))
+    assert gaze.shape == (len(seeds), 2, model.tokens_per_camera)
+    np.testing.assert_allclose(gaze.sum(-1), 1, atol=1e-5)
+    world = Simulation(image_size=96)
+    for row, seed in enumerate(seeds):
+        episode = world.reset("pick", int(seed))
+        red, green, blue = (world.render("front").astype(int)[..., i] for i in range(3))
+        colour = {
+            "red": (red > 90) & (green < 60) & (blue < 60),
+            "green": (green > 70) & (red < 60) & (blue < 70),
+            "blue": (blue > 90) & (red < 70) & (green < 90),
+            "yellow": (red > 110) & (green > 90) & (blue < 60),
+        }[episode.target.split()[0]]
+        share = np.array([[c.mean() for c in np.split(r, 6, 1)] for r in np.split(colour, 6, 0)])
+        assert share.flat[gaze[row, 0].argsort()[-4:]].max() > 0
+    world.close()
+
+
+def test_a_changed_world_is_noticed() -> None:
+    made, seeds = simulated()
+    with pytest.raises(DatasetError, match="seed puts it"):
+        Scenes(made, seeds + 7, preset("tiny"))
