@@ -225,8 +225,9 @@ class Workspace:
         return dict(zip(("purelib", "include", "torch", "numpy"), run.stdout.split("\n")))
 
     def pip(self, arguments: Sequence[str]) -> None:
-        """Run the environment's pip."""
+        """Run the environment's pip; what is imported is compiled then, which is a small part."""
         pip = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check"]
+        pip += ["--no-compile", "--progress-bar", "off"]
         self.call([*pip, *arguments])
 
     def call(self, command: Sequence[str]) -> None:
