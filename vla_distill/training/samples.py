@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Batch(**{k: v if v is None else v.to(device) for k, v in fields.items()})
+        return replace(self, **{k: v.to(device) for k, v in fields.items() if v is not None})
 
 
 class Samples:

@@ -51,9 +51,10 @@ class Scenes:
         for episode, (seed, row) in enumerate(zip(seeds, first, strict=True)):
             rng = np.random.default_rng([seed, numbers.index(frames.tasks[episode]), 0])
             layout = draw_layout(rng, CAMERAS)
-            for thing in (*layout.items, *layout.containers):
-                name = thing.name if hasattr(thing, "name") else thing.kind
-                self._start[episode, THINGS.index(name)] = (1.0, thing.x, thing.y)
+            for item in layout.items:
+                self._start[episode, THINGS.index(item.name)] = (1.0, item.x, item.y)
+            for container in layout.containers:
+                self._start[episode, THINGS.index(container.kind)] = (1.0, container.x, container.y)
             recorded = frames.keypoints[row, :2]
             distance = np.linalg.norm(self._start[episode, :-2, 1:] - recorded, axis=1)
             distance[self._start[episode, :-2, 0] == 0] = np.inf
