@@ -18,11 +18,11 @@ class Arrival:
     has come, even if the robot's clock stands still.
 
     Args:
-        clock: the steady clock [s]; tests give their own.
+        clock: another steady clock [s].
     """
 
-    def __init__(self, clock: Callable[[], float] = steady) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or steady
         self._at: float | None = None
         self.stamp: float | None = None
 
@@ -64,11 +64,11 @@ class FrozenClock:
     """Tells how long a clock that should run has stood still.
 
     Args:
-        clock: the steady clock [s]; tests give their own.
+        clock: another steady clock [s].
     """
 
-    def __init__(self, clock: Callable[[], float] = steady) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or steady
         self._seen: float | None = None
         self._since = 0.0
 

@@ -5,8 +5,6 @@ No ROS here: the node feeds it with states, images and thoughts, and sends what 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,7 @@ from vla_policy.contract import ActionChunk, Memory, Policy, validate_instructio
 from vla_policy.conversions import assemble_observation
 from vla_policy.errors import PolicyError
 from vla_policy.player import ChunkPlayer
+from vla_policy_node import clock
 from vla_policy_node.camera import Cameras
 from vla_policy_node.inference import Inference, Thought
 from vla_policy_node.state_history import StateHistory
@@ -48,7 +47,6 @@ class Pilot:
         cameras: the newest images.
         synchronous: wait for the chunk that is due rather than play on.
         synchronous_timeout: how long to wait for it [s].
-        clock: steady clock [s]; tests give their own.
     """
 
     def __init__(
@@ -59,10 +57,9 @@ class Pilot:
         *,
         synchronous: bool = False,
         synchronous_timeout: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy, self._inference, self._cameras = policy, inference, cameras
-        self._synchronous, self._timeout, self._clock = synchronous, synchronous_timeout, clock
+        self._synchronous, self._timeout = synchronous, synchronous_timeout
         self._player = ChunkPlayer()
         self._memory: Memory | None = None
         self._commanded: NDArray[np.float64] | None = None
@@ -158,8 +155,8 @@ class Pilot:
     def _await_chunk(self, now: float) -> Answer | None:
         """Synchronous: ask as soon as the images of this moment are there, and wait."""
         if self._waiting_since is None:
-            self._waiting_since = self._clock()
-        if self._clock() - self._waiting_since > self._timeout:
+            self._waiting_since = clock.steady()
+        if clock.steady() - self._waiting_since > self._timeout:
             self._waiting_since, self._gave_up = None, True
             return self._hold(self._cameras.trouble(now) or "no chunk in time")
         ready = not self._inference.busy and self._cameras.current(now)

@@ -47,9 +47,10 @@ def make_policy(source: str, device: str) -> Policy:
         PolicyError: the checkpoint is broken.
     """
     if not source.startswith(PLUGIN):
-        from vla_policy.checkpoint import load_policy
+        folder = find_checkpoint(source)
+        from vla_policy.checkpoint import load_policy  # torch takes seconds to import
 
-        return load_policy(find_checkpoint(source), device)
+        return load_policy(folder, device)
     module, _, function = source.removeprefix(PLUGIN).rpartition(".")
     try:
         policy = getattr(importlib.import_module(module), function)(device)

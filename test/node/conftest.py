@@ -11,8 +11,8 @@ from graph import Graph
 
 
 @pytest.fixture
-def graph() -> Iterator[Graph]:
-    graph = Graph()
+def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+    graph = Graph(monkeypatch)
     try:
         graph.start()
         yield graph

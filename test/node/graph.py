@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from rclpy.action import ActionClient
-from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -20,11 +20,13 @@ from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorCommand, EndEffectorState
 
 from vla_arm.joint_table import HOME
 from vla_policy.conversions import rgb_to_image, seconds, set_stamp
+from vla_policy_node import clock
 from vla_policy_node.arm_node import ArmNode
 from vla_policy_node.policy_node import PolicyNode
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
@@ -35,6 +37,17 @@ import scripted_policy
 NAMES = [f"joint{i}" for i in range(1, 7)] + ["gripper"]
 TICK = 0.02
 STEPS = 400
+TOPICS = {
+    "joint_states": 1,
+    "camera/front/image_raw": 1,
+    "camera/wrist/image_raw": 1,
+    "ee_state": 2,
+    "ee_command": 2,
+    "joint_commands": 1,
+    "arm_status": 2,
+    "instruction": 1,
+}
+"""How many ears each topic shall have before a test begins."""
 
 
 def overrides(**values: Any) -> list[Parameter]:
@@ -45,21 +58,22 @@ class Robot(Node):
     """An ideal arm and two cameras at 50 and 10 Hz; each sense can be switched off or broken.
 
     Attributes:
-        joints, cameras, clock: whether they are published.
+        joints, cameras, clock: whether they are published; without clock its time stands still.
         names, positions: of the joint states, to break them.
         image: makes the image messages, to break them.
+        time: the robot's time [s].
         targets: joint targets that came: (steady time, positions).
     """
 
-    def __init__(self, context: Context, sim_time: bool) -> None:
+    def __init__(self, context: Context, steady: Callable[[], float]) -> None:
         super().__init__("robot", context=context)
-        self.joints = self.cameras = True
-        self.clock = True
+        self.joints = self.cameras = self.clock = True
         self.names = list(NAMES)
         self.positions = [*HOME, 0.08]
         self.image: Callable[[], Image] = self.good_image
         self.targets: list[tuple[float, list[float]]] = []
-        self._sim_time, self._ticks, self._time = sim_time, 0, 100.0
+        self.answered = self.imaged = 0.0
+        self.time, self.ticks, self._steady = 100.0, 0, steady
         self._joints_out = self.create_publisher(JointState, "joint_states", COMMAND)
         self._clock_out = self.create_publisher(ClockMessage, "/clock", COMMAND)
         self._cameras_out = [
@@ -67,58 +81,65 @@ class Robot(Node):
             for name in ("front", "wrist")
         ]
         self.create_subscription(JointState, "joint_commands", self._take, COMMAND)
-        self.create_timer(TICK, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def now(self) -> float:
-        return self._time if self._sim_time else self.get_clock().now().nanoseconds * 1e-9
 
     def good_image(self) -> Image:
         message = Image()
         rgb_to_image(np.full((96, 96, 3), 90, np.uint8), message)
         return message
 
-    def _take(self, message: JointState) -> None:
-        self.targets.append((time.monotonic(), list(message.position)))
-        if self.names == NAMES:
-            self.positions = list(message.position)
+    def healthy(self) -> bool:
+        """Whether the joint states are such that the arm can use them."""
+        return self.joints and self.names == NAMES
 
-    def _tick(self) -> None:
-        self._ticks += 1
-        if self._sim_time and self.clock:
-            self._time += TICK
+    def tick(self) -> None:
+        """Say what this tick has to say."""
+        self.ticks += 1
+        if self.clock:
+            self.time = round(self.time + TICK, 9)
             message = ClockMessage()
-            set_stamp(message.clock, self._time)
+            set_stamp(message.clock, self.time)
             self._clock_out.publish(message)
-        if self.cameras and self._ticks % 5 == 0:
+        if self.cameras and self.ticks % 5 == 0:
+            self.imaged = self.time
             for publisher in self._cameras_out:
                 image = self.image()
-                set_stamp(image.header.stamp, self.now())
+                set_stamp(image.header.stamp, self.time)
                 publisher.publish(image)
         if self.joints:
             joints = JointState(name=self.names, position=self.positions)
             joints.velocity = [0.0] * len(self.positions)
-            set_stamp(joints.header.stamp, self.now())
+            set_stamp(joints.header.stamp, self.time)
             self._joints_out.publish(joints)
+
+    def _take(self, message: JointState) -> None:
+        self.targets.append((self._steady(), list(message.position)))
+        self.answered = stamp_of(message)
+        if self.names == NAMES:
+            self.positions = list(message.position)
 
 
 class Graph:
-    """The robot, arm_node and policy_node in one executor, with ears for what they say."""
+    """The robot, arm_node and policy_node in one executor, with ears for what they say.
 
-    def __init__(self, sim_time: bool = False, **policy_parameters: Any) -> None:
+    Time is made here: all clocks, the steady one included, go on by 20 ms a tick, and a tick waits
+    until everyone has heard and answered. So nothing depends on how fast the machine is.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steady = 1000.0
+        monkeypatch.setattr(clock, "steady", lambda: self.steady)
         self.context = Context()
         self.context.init()
         self.executor = SingleThreadedExecutor(context=self.context)
-        self.robot = Robot(self.context, sim_time)
+        self.robot = Robot(self.context, lambda: self.steady)
         self.policy = scripted_policy.ScriptedPolicy({"rise": rising()})
-        scripted_policy.shared = lambda device: self.policy
-        policy_parameters.setdefault("policy", "python:scripted_policy.shared")
-        policy_parameters.setdefault("use_sim_time", sim_time)
-        self.policy_node = PolicyNode(
-            context=self.context, parameter_overrides=overrides(**policy_parameters)
-        )
+        monkeypatch.setattr(scripted_policy, "make", lambda device: self.policy)
+        policy = {"policy": "python:scripted_policy.make", "use_sim_time": True}
+        self.policy_node = PolicyNode(context=self.context, parameter_overrides=overrides(**policy))
         self.arm_node = ArmNode(
-            context=self.context, parameter_overrides=overrides(use_sim_time=sim_time)
+            context=self.context, parameter_overrides=overrides(use_sim_time=True)
         )
+        self.policy_lives = True
         self.ear = Node("ear", context=self.context)
         self.commands: list[EndEffectorCommand] = []
         self.states: list[EndEffectorState] = []
@@ -135,25 +156,74 @@ class Graph:
             self.executor.add_node(node)
 
     def start(self) -> None:
-        """Bring all up, and wait until the arm is ready and answered."""
+        """Bring all up, and wait until all have found each other and the arm is ready."""
         for node in (self.arm_node, self.policy_node):
             assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
             assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.wait("the action server", self.action.server_is_ready)
+        for topic, ears in TOPICS.items():
+            self.wait(
+                topic, lambda topic=topic, ears=ears: self.robot.count_subscribers(topic) >= ears
+            )
+        self.wait("the first answer", self._first_answer)
         self.until("arm READY", lambda: self.arm.state == ArmStatus.READY)
-        self.until("ee_command", lambda: len(self.commands) > 0)
-        self.until("action server", self.action.server_is_ready)
 
-    def until(self, what: str, done: Callable[[], bool], timeout: float = 20.0) -> None:
-        """Take messages until something is so."""
+    def _first_answer(self) -> bool:
+        # Discovery is done when a first tick has gone all the way round.
+        self.robot.tick()
+        for _ in range(20):
+            self.executor.spin_once(timeout_sec=0.01)
+        return bool(self.robot.targets and self.commands)
+
+    def wait(self, what: str, done: Callable[[], bool], timeout: float = 30.0) -> None:
+        """Take messages while time stands still, until something is so [s, wall clock]."""
         end = time.monotonic() + timeout
         while not done():
             assert time.monotonic() < end, f"{what}: not within {timeout} s"
-            self.executor.spin_once(timeout_sec=0.05)
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def tick(self) -> None:
+        """Let 20 ms pass, for everyone."""
+        self.steady += TICK
+        self.robot.tick()
+        self.wait("the tick's answers", self._settled)
+        self.executor.spin_once(timeout_sec=0.0)
+        self.arm_node._on_watchdog()
+        self.wait("the arm's status", lambda: self.arm.state == self.arm_node._state)
+
+    def _settled(self) -> bool:
+        """Whether everyone has heard of this tick and said what there is to say."""
+        robot, pilot = self.robot, self.policy_node._pilot
+        now = robot.time - TICK / 2
+        inbox = self.policy_node._camera_list
+        heard = all((camera.arrival.stamp or 0.0) > robot.imaged - TICK / 2 for camera in inbox)
+        if self.policy_lives and not heard:
+            return False
+        if robot.clock and self.arm_node.get_clock().now().nanoseconds * 1e-9 < now:
+            return False
+        if not robot.healthy():
+            return robot.joints is False or bool(self.arm_node._fault)
+        if (self.arm_node._states.stamp or 0.0) < now:
+            return False
+        thinking = self.policy_node._inference
+        if self.policy.gate.is_set() and thinking is not None and thinking.busy:
+            return self.policy_lives is False
+        if not self.policy_lives or pilot is None or not self.policy_node.active:
+            return True
+        return robot.answered > now and stamp_of(self.commands[-1]) > now
+
+    def until(self, what: str, done: Callable[[], bool], timeout: float = 20.0) -> None:
+        """Let time pass until something is so, at most so long [s of the robot's time]."""
+        for _ in range(round(timeout / TICK)):
+            if done():
+                return
+            self.tick()
+        assert done(), f"{what}: not within {timeout} s"
 
     def turn(self, count: int = 25) -> None:
-        """Take messages until the robot has made so many more ticks."""
-        until = self.robot._ticks + count
-        self.until(f"{count} ticks", lambda: self.robot._ticks >= until)
+        """Let so many ticks pass."""
+        for _ in range(count):
+            self.tick()
 
     def rise(self) -> None:
         """Give the instruction, and wait until the arm is well under way."""
@@ -178,11 +248,19 @@ class Graph:
         """Whether the newest command holds."""
         return self.commands[-1].mode == EndEffectorCommand.HOLD
 
+    def call(self, name: str) -> Trigger.Response:
+        """Call a service of the arm."""
+        client = self.ear.create_client(Trigger, name)
+        self.wait(name, client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        self.wait(f"answer of {name}", future.done)
+        return future.result()
+
     def send_goal(self, instruction: str, time_limit: float = 0.0) -> Any:
         """Send a goal and return its handle when it was answered."""
         goal = ExecuteInstruction.Goal(instruction=instruction, time_limit=time_limit)
         future = self.action.send_goal_async(goal)
-        self.until("answer to the goal", future.done)
+        self.wait("answer to the goal", future.done)
         return future.result()
 
     def result(self, handle: Any, timeout: float = 20.0) -> ExecuteInstruction.Result:

@@ -1,10 +1,6 @@
 """Whatever dies: commands stop within 0.3 s, the arm holds, and goes on when it is back."""
 
-import time
-
 import pytest
-from graph import Graph
-from std_srvs.srv import Trigger
 from vla_msgs.msg import ArmStatus, EndEffectorCommand
 
 LIMIT = 0.3
@@ -14,7 +10,7 @@ LIMIT = 0.3
 def stop_time(graph, break_it, holds):
     """Break something in motion, wait for the hold, and return how long the arm still moved [s]."""
     graph.rise()
-    start = time.monotonic()
+    start = graph.steady
     break_it()
     graph.until("a hold", holds)
     graph.turn(15)
@@ -49,6 +45,7 @@ def test_dead_joint_states(graph):
 def test_dead_policy(graph):
     def die():
         graph.executor.remove_node(graph.policy_node)
+        graph.policy_lives = False
 
     def holds():
         return graph.arm.state == ArmStatus.HOLD
@@ -56,26 +53,21 @@ def test_dead_policy(graph):
     assert stop_time(graph, die, holds) < LIMIT
     assert graph.arm.reason == ArmStatus.WATCHDOG
     graph.executor.add_node(graph.policy_node)
+    graph.policy_lives = True
     graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
 
 
-def test_frozen_clock():
-    graph = Graph(sim_time=True)
-    try:
-        graph.start()
+def test_frozen_clock(graph):
+    def die():
+        graph.robot.clock = False
 
-        def die():
-            graph.robot.clock = False
+    def holds():
+        return graph.arm.state == ArmStatus.HOLD
 
-        def holds():
-            return graph.arm.state == ArmStatus.HOLD
-
-        assert stop_time(graph, die, holds) < LIMIT
-        assert "clock" in graph.arm.text
-        graph.robot.clock = True
-        graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
-    finally:
-        graph.close()
+    assert stop_time(graph, die, holds) < LIMIT
+    assert "clock" in graph.arm.text
+    graph.robot.clock = True
+    graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
 
 
 @pytest.mark.parametrize("kind", ["size", "encoding", "float", "empty"])
@@ -146,23 +138,16 @@ def test_policy_that_never_answers(graph):
 
 
 def test_estop_is_latched_until_reset(graph):
-    def call(name):
-        client = graph.ear.create_client(Trigger, name)
-        graph.until(name, client.service_is_ready)
-        future = client.call_async(Trigger.Request())
-        graph.until(f"answer of {name}", future.done)
-        return future.result()
-
     graph.rise()
-    start = time.monotonic()
-    assert call("estop").success
+    start = graph.steady
+    assert graph.call("estop").success
     graph.until("ESTOP", lambda: graph.arm.state == ArmStatus.ESTOP)
     graph.turn(15)
     assert graph.arm.state == ArmStatus.ESTOP
     assert graph.commands[-1].mode == EndEffectorCommand.MOVE
     assert graph.last_motion(start) < 0.2
-    assert not call("home").success
-    assert call("reset_estop").success
+    assert not graph.call("home").success
+    assert graph.call("reset_estop").success
     graph.until("motion again", lambda: graph.arm.state == ArmStatus.MOVING)
 
 
@@ -176,11 +161,7 @@ def test_home_goes_home_and_takes_no_commands_meanwhile(graph):
     graph.turn(20)
     graph.instruction.publish(String(data=""))
     graph.until("READY", lambda: graph.arm.state == ArmStatus.READY)
-    client = graph.ear.create_client(Trigger, "home")
-    graph.until("home", client.service_is_ready)
-    future = client.call_async(Trigger.Request())
-    graph.until("answer", future.done)
-    assert future.result().success
+    assert graph.call("home").success
     graph.until("MOVING", lambda: graph.arm.state == ArmStatus.MOVING)
     graph.until("READY", lambda: graph.arm.state == ArmStatus.READY)
     assert np.allclose(graph.robot.positions[:6], HOME, atol=1e-3)

@@ -6,7 +6,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from std_msgs.msg import String
 from vla_msgs.action import ExecuteInstruction
-from vla_msgs.msg import ArmStatus, EndEffectorCommand, TaskStatus
+from vla_msgs.msg import ArmStatus, TaskStatus
 
 from vla_policy.errors import PolicyError
 from vla_policy_node.instruction import decode_string
@@ -104,7 +104,7 @@ def test_a_goal_ends_when_the_simulation_says_so(graph):
 
 def test_success_from_before_the_goal_does_not_count(graph):
     out = graph.ear.create_publisher(TaskStatus, "task_status", 10)
-    graph.until("policy_node listens", lambda: out.get_subscription_count() > 0)
+    graph.wait("policy_node listens", lambda: out.get_subscription_count() > 0)
     message = TaskStatus(success=True)
     out.publish(message)
     graph.turn(5)
@@ -118,7 +118,7 @@ def test_a_goal_can_be_canceled(graph):
     handle = graph.send_goal("rise")
     graph.until("motion", lambda: not graph.holding())
     future = handle.cancel_goal_async()
-    graph.until("answer to cancel", future.done)
+    graph.wait("answer to cancel", future.done)
     future = handle.get_result_async()
     graph.until("result", future.done)
     assert future.result().status == GoalStatus.STATUS_CANCELED
@@ -149,12 +149,7 @@ def test_the_goal_owns_the_instruction(graph):
 
 
 def test_no_goal_while_the_arm_is_stopped(graph):
-    from std_srvs.srv import Trigger
-
-    client = graph.ear.create_client(Trigger, "estop")
-    graph.until("estop", client.service_is_ready)
-    future = client.call_async(Trigger.Request())
-    graph.until("answer", future.done)
+    assert graph.call("estop").success
     graph.until("ESTOP", lambda: graph.arm.state == ArmStatus.ESTOP)
     assert not graph.send_goal("rise").accepted
 
@@ -174,4 +169,4 @@ def test_deactivating_the_policy_cancels_its_goal_and_holds(graph):
     graph.policy_node.trigger_deactivate()
     result = graph.result(handle)
     assert result.reason == Result.CANCELED
-    assert graph.commands[-1].mode == EndEffectorCommand.HOLD
+    graph.until("a hold", graph.holding)
