@@ -38,7 +38,7 @@ class PolicySettings:
         choices=("raw", "compressed"),
     )
     image_timeout: float = setting(
-        0.3,
+        0.25,
         "images older than this, by stamp or by arrival, hold the arm",
         unit="s",
         low=0.02,
