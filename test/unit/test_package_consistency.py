@@ -38,6 +38,7 @@ ROSDEP = {
     "launch_testing_ros": "ros-jazzy-launch-testing-ros",
     "lifecycle_msgs": "ros-jazzy-lifecycle-msgs",
     "python3-numpy": "python3-numpy",
+    "python3-opencv": "python3-opencv",
     "python3-pytest": "python3-pytest",
     "python3-scipy": "python3-scipy",
     "python3-yaml": "python3-yaml",
