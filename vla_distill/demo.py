@@ -71,7 +71,10 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
         DistillError: there is no ROS 2 in this environment.
         GraphError: the nodes did not come up, or an episode could not be run.
     """
-    if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("vla_msgs") is None:
+    messages = importlib.util.find_spec("vla_msgs")
+    # Without an origin it is only the folder that the messages are built from.
+    built = messages is not None and messages.origin is not None
+    if importlib.util.find_spec("rclpy") is None or not built:
         raise DistillError(
             "ROS 2", got="no rclpy or vla_msgs", expected="`make setup`, then `source env.sh`"
         )
