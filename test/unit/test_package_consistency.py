@@ -167,7 +167,7 @@ def test_every_dependency_in_package_xml_is_used() -> None:
     used |= set(imports(ROOT / "launch"))
     # Behind the action server and the time fields of the messages.
     used |= {"action_msgs", "builtin_interfaces"}
-    used |= {"python3-numpy", "python3-scipy", "python3-yaml"}
+    used |= {"python3-numpy", "python3-opencv", "python3-scipy", "python3-yaml"}
     assert not depends("exec_depend") - used
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -116,7 +117,7 @@ def test_the_children_have_a_domain_of_their_own(monkeypatch: pytest.MonkeyPatch
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo with scripts in place of nodes and client."""
     waiting = [sys.executable, "-c", "import signal; signal.pause()"]
-    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="there"))
     monkeypatch.setattr(demo, "_launch", lambda config: waiting)
     monkeypatch.setattr(
         demo,
