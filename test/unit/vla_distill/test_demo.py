@@ -117,7 +117,9 @@ def test_the_children_have_a_domain_of_their_own(monkeypatch: pytest.MonkeyPatch
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo with scripts in place of nodes and client."""
     waiting = [sys.executable, "-c", "import signal; signal.pause()"]
-    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="there"))
+    monkeypatch.setattr(
+        demo.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="there")
+    )
     monkeypatch.setattr(demo, "_launch", lambda config: waiting)
     monkeypatch.setattr(
         demo,
