@@ -243,3 +243,9 @@ def test_no_machine_paths() -> None:
         for path in folder.rglob("*"):
             if path.suffix in suffixes and path != Path(__file__):
                 assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Without packages a test module's name is its file's: pytest refuses a second one."""
+    names = [path.name for path in (ROOT / "test").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

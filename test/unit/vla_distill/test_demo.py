@@ -20,9 +20,13 @@ from vla_distill.demo import DemoConfig
 from vla_distill.errors import DistillError
 from vla_distill.graph import GraphError, drive
 
-NODES = """
+# A shell in the background starts its children deaf to Ctrl-C.
+WAIT = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); signal.pause()"
+
+NODES = f"""
 import os, signal, subprocess, sys
-grandchild = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+grandchild = subprocess.Popen([sys.executable, '-c', '{WAIT}'])
 with open(sys.argv[1], 'w') as fifo:
     print(os.getpid(), grandchild.pid, file=fifo)
 signal.pause()
@@ -88,7 +92,7 @@ def test_nodes_that_die_are_told_at_once_with_the_end_of_their_log(
 ) -> None:
     monkeypatch.setattr(graph, "LOOK_SECONDS", 0.02)
     dying = [sys.executable, "-c", "print('no such policy'); raise SystemExit(3)"]
-    waiting = [sys.executable, "-c", "import signal; signal.pause()"]
+    waiting = [sys.executable, "-c", WAIT]
     with pytest.raises(GraphError, match=r"(?s)exit code 3.*no such policy"):
         drive(dying, waiting, tmp_path / "log", lambda event: None)
 
@@ -101,7 +105,7 @@ def test_nodes_that_die_are_told_at_once_with_the_end_of_their_log(
     ],
 )
 def test_a_session_that_fails_is_told(tmp_path: Path, program: str, says: str) -> None:
-    waiting = [sys.executable, "-c", "import signal; signal.pause()"]
+    waiting = [sys.executable, "-c", WAIT]
     with pytest.raises(GraphError, match=says):
         drive(waiting, [sys.executable, "-c", program], tmp_path / "log", lambda event: None)
 
@@ -116,7 +120,7 @@ def test_the_children_have_a_domain_of_their_own(monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo with scripts in place of nodes and client."""
-    waiting = [sys.executable, "-c", "import signal; signal.pause()"]
+    waiting = [sys.executable, "-c", WAIT]
     monkeypatch.setattr(
         demo.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="there")
     )
