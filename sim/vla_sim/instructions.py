@@ -7,7 +7,7 @@ from typing import Final
 from numpy.random import Generator
 
 from vla_sim.errors import SimulationError
-from vla_sim.scene.items import COLOURS, CONTAINERS, KINDS
+from vla_sim.scene.things import THINGS
 
 SETS: Final = ("train", "new_sentences", "new_words")
 """``new_sentences`` says it in known words; ``new_words`` also uses words training never had."""
@@ -51,27 +51,27 @@ TEMPLATES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "place": {
         "train": (
-            "put the {object} in the {container}",
-            "place the {object} in the {container}",
-            "pick up the {object} and put it in the {container}",
-            "pick the {object} up and place it over in the {container}",
+            "put the {object} in the {goal}",
+            "place the {object} in the {goal}",
+            "pick up the {object} and put it in the {goal}",
+            "pick the {object} up and place it over in the {goal}",
         ),
         "new_sentences": (
-            "grasp the {object} and place it in the {container}",
-            "lift the {object} and put it in the {container}",
-            "go to the {object} and place it in the {container}",
+            "grasp the {object} and place it in the {goal}",
+            "lift the {object} and put it in the {goal}",
+            "go to the {object} and place it in the {goal}",
         ),
         "new_words": (
-            "drop the {object} into the {container}",
-            "the {object} belongs inside the {container}",
-            "store the {object} in the {container} please",
+            "drop the {object} into the {goal}",
+            "the {object} belongs inside the {goal}",
+            "store the {object} in the {goal} please",
         ),
     },
 }
 
 
 def templates(task: str, instructions: str = "train") -> tuple[str, ...]:
-    """Sentence patterns with ``{object}`` and ``{container}`` to fill in.
+    """Sentence patterns with ``{object}`` and ``{goal}`` to fill in.
 
     Raises:
         SimulationError: unknown task or unknown set of instructions.
@@ -92,7 +92,7 @@ def write_instruction(
         rng: chooses the phrasing; draws exactly once whatever the set.
         task: name of the task.
         target: the object's name, e.g. ``"red cube"``.
-        goal: the container's name, or None where the task has none.
+        goal: the other named thing, e.g. a container, or None where the task has none.
         instructions: which set of phrasings.
 
     Raises:
@@ -100,12 +100,12 @@ def write_instruction(
     """
     choices = templates(task, instructions)
     pattern = choices[int(rng.uniform() * len(choices))]
-    return pattern.format(object=target, container=goal)
+    return pattern.format(object=target, goal=goal)
 
 
 def all_words() -> tuple[str, ...]:
     """Every word of the training sentences, sorted."""
-    words = {*COLOURS, *KINDS, *CONTAINERS}
+    words = {word for thing in THINGS for word in thing.split()}
     for sets in TEMPLATES.values():
         for pattern in sets["train"]:
             words.update(word for word in pattern.split() if not word.startswith("{"))

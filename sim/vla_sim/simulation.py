@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from vla_arm.joint_table import HOME, get_arm
 from vla_sim.constants import CAMERAS, CONTROL_DT, HOLD_TIME, IMAGE_SIZE, PHYSICS_DT
 from vla_sim.errors import SimulationError
-from vla_sim.instructions import write_instruction
-from vla_sim.scene.items import CONTAINERS
-from vla_sim.scene.layout import Layout, draw_layout
+from vla_sim.events import Events
 from vla_sim.scene.world import ARM_JOINTS, World
-from vla_sim.tasks import TASKS, Aim, TaskStatus, get_task
+from vla_sim.tasks import TASKS, Aim, TaskStatus, draw_episode
 from vla_sim.truth import Truth
 
 OPEN = 0.08
 """Gripper opening at the start of an episode [m]."""
+LIFTED = 0.03
+"""An object whose centre has risen so far has been lifted [m]."""
 SMALL_PICTURE = 160
 """Pictures up to this size are rendered without smoothing, four times as fast [px]."""
 
@@ -35,10 +35,10 @@ class Episode:
         task: name of the task.
         instruction: the task in plain words.
         seed: the seed of the scene.
-        target: name of the object that the instruction names.
-        goal: name of the container that it names, or None.
+        target: name of the thing that the instruction asks to act on.
+        goal: name of the thing that it also names, e.g. the container; or None.
         time_limit: after which the episode has failed [s].
-        objects: names of all objects of the scene.
+        objects: names of all things of the scene.
     """
 
     task: str
@@ -143,14 +143,7 @@ class Simulation:
         Raises:
             SimulationError: unknown task or set of phrasings, or a negative seed.
         """
-        judge = get_task(task)
-        if seed < 0:
-            raise SimulationError("seed", got=seed, expected="0 or more")
-        number = list(TASKS).index(task)
-        layout = draw_layout(np.random.default_rng([seed, number, 0]), CAMERAS)
-        words = np.random.default_rng([seed, number, 1])
-        aim = _draw_aim(words, layout, judge.needs_container, swap)
-        sentence = write_instruction(words, task, aim.target, aim.goal, instructions)
+        judge, layout, aim, sentence = draw_episode(task, seed, instructions, swap)
         self._world.apply(layout, self.data)
         self.data.qpos[self._qpos] = HOME
         self.data.qpos[self._fingers] = OPEN / 2
@@ -158,10 +151,11 @@ class Simulation:
         self.data.ctrl[self._gripper] = OPEN
         mujoco.mj_forward(self.model, self.data)
         self._task, self._held = judge, 0.0
-        self._truth = Truth(self._world, self.data, layout)
+        self._events = Events()
+        self._truth = Truth(self._world, self.data, layout, self._events)
         self._episode = Episode(
             task, sentence, seed, aim.target, aim.goal, judge.time_limit,
-            tuple(item.name for item in layout.items),
+            layout.names,
         )  # fmt: skip
         return self._episode
 
@@ -196,11 +190,25 @@ class Simulation:
         episode = self.episode
         self.data.ctrl[self._servos] = target
         self.data.ctrl[self._gripper] = gripper
+        self._world.fixtures.drive(self.privileged().layout, self.data)
         mujoco.mj_step(self.model, self.data, self._substeps)
+        self._note_events()
         if self._task.satisfied(self.privileged(), episode.aim):
             self._held += CONTROL_DT
         else:
             self._held = 0.0
+
+    def _note_events(self) -> None:
+        """Write down what happened in this tick; a button's light goes on as it is pressed."""
+        truth, events = self.privileged(), self._events
+        for name in self._world.fixtures.pressed(self.data):
+            if name not in events.pressed:
+                events.pressed[name] = self.time
+                self._world.fixtures.light(name, True)
+        for item in truth.layout.items:
+            risen = truth.position(item.name)[2] - item.z - item.height / 2
+            if risen > LIFTED and item.name not in events.lifted:
+                events.lifted[item.name] = self.time
 
     def status(self) -> TaskStatus:
         """How far the episode is. Success needs the condition to hold for a second."""
@@ -244,28 +252,18 @@ class Simulation:
     def keypoints(self) -> dict[str, NDArray[np.float64]]:
         """Positions for auxiliary training losses, Shape (3,) each, in ``base_link`` [m].
 
-        ``target`` is the named object's centre, ``goal`` the named container's (the target's where
-        the task has none), ``gripper`` the tool point.
+        ``target`` is where the thing to act on is, ``goal`` where the other named thing is (the
+        target's where the task has none), ``gripper`` the tool point; see :meth:`Truth.position`.
         """
         truth, episode = self.privileged(), self.episode
         target = truth.position(episode.target)
-        goal = target if episode.goal is None else truth.container_position(episode.goal)
+        goal = target if episode.goal is None else truth.position(episode.goal)
         return {"target": target, "goal": goal, "gripper": truth.gripper_position()}
 
     def close(self) -> None:
         """Free the renderers."""
         while self._renderers:
             self._renderers.popitem()[1].close()
-
-
-def _draw_aim(rng: np.random.Generator, layout: Layout, needs_container: bool, swap: bool) -> Aim:
-    """Object and container to name; a swapped aim names another object, the same container."""
-    count = len(layout.items)
-    index = int(rng.integers(count))
-    shift = int(rng.integers(1, count))
-    goal = str(rng.choice(CONTAINERS))
-    chosen = layout.items[(index + shift) % count if swap else index]
-    return Aim(chosen.name, goal if needs_container else None)
 
 
 _open_renderers: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from vla_sim.scene.items import CONTAINER_INNER, CONTAINER_WALL, Container, Item
+from vla_sim.events import Events
+from vla_sim.scene.fixtures.containers import CONTAINER_INNER, CONTAINER_WALL
+from vla_sim.scene.items import Item
 from vla_sim.scene.layout import Layout
 from vla_sim.scene.world import ARM_JOINTS, World
 
@@ -19,10 +21,11 @@ class Truth:
         world: the model with its handles.
         data: the state; read at each call, never written.
         layout: the scene as drawn.
+        events: what has happened since the reset.
     """
 
-    def __init__(self, world: World, data: mujoco.MjData, layout: Layout) -> None:
-        self._world, self._data, self.layout = world, data, layout
+    def __init__(self, world: World, data: mujoco.MjData, layout: Layout, events: Events) -> None:
+        self._world, self._data, self.layout, self.events = world, data, layout, events
         self._site = world.model.site("eef_link").id
         self._ghost = world.ghost
         self._arm = [int(world.model.joint(name).qposadr[0]) for name in ARM_JOINTS]
@@ -74,8 +77,22 @@ class Truth:
         return self.layout.item(name)
 
     def position(self, name: str) -> NDArray[np.float64]:
-        """Where the object's centre is now. Shape (3,) [m]."""
-        return self._data.xpos[self._body(name)].copy()
+        """Where a thing is now. Shape (3,) [m].
+
+        The centre of an object; of a fixture the point that one points at: the middle of a
+        container's floor or of a zone, a button's top, a drawer's knob, the rim of a socket.
+
+        Raises:
+            SimulationError: nothing in the scene is called so.
+        """
+        if any(name == item.name for item in self.layout.items):
+            return self._data.xpos[self._body(name)].copy()
+        slot = self._world.fixtures.slot(self.layout.fixture(name).name)
+        return self._data.site(slot).xpos.copy()
+
+    def travel(self, name: str) -> float:
+        """How far a button is pressed or a drawer open [m]."""
+        return self._world.fixtures.travel(self._data, name)
 
     def rotation(self, name: str) -> Rotation:
         """How the object is turned now."""
@@ -105,18 +122,9 @@ class Truth:
         others = pairs[(pairs == geom).any(axis=1)].ravel()
         return bool(np.isin(others, self._world.arm_geoms).any())
 
-    def container(self, kind: str) -> Container:
-        """The container called ``kind``."""
-        return next(each for each in self.layout.containers if each.kind == kind)
-
-    def container_position(self, kind: str) -> NDArray[np.float64]:
-        """The middle of a container's floor. Shape (3,) [m]."""
-        container = self.container(kind)
-        return np.array([container.x, container.y, 0.0])
-
     def over(self, name: str, kind: str) -> bool:
         """Whether the object's centre is between the container's walls, at whatever height."""
-        container = self.container(kind)
+        container = self.layout.fixture(kind)
         offset = self.position(name)[:2] - (container.x, container.y)
         if kind == "box":
             turn = Rotation.from_euler("z", -container.yaw)

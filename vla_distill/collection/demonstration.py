@@ -21,11 +21,11 @@ from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE, STEP_DT
 from vla_sim.experts import Expert
 from vla_sim.simulation import Simulation
+from vla_sim.tasks import get_task
 
 TICKS = round(STEP_DT / CONTROL_DT)
 EXTRA_TIME = 6.0
 """Added to a task's time limit, for recovering from what was done on purpose [s]."""
-NO_GRASP = ("reach",)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Demonstrator:
         sequence = np.random.default_rng([seed, number, 2])
         expert = Expert(self.sim, np.random.default_rng([seed, number, 3]))
         disturbance = Disturbance(
-            self._config, self._noise, task not in NO_GRASP, sequence, STEP_DT
+            self._config, self._noise, get_task(task).grasps, sequence, STEP_DT
         )
         images: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in CAMERAS}
         rows: dict[str, list[Any]] = {k: [] for k in ("state", "action", "keypoints", "level")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_sim.scene.items import CONTAINERS
 from vla_sim.simulation import Episode, Simulation
 from vla_sim.tasks import Aim, get_task
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_distill.training.scenes import THINGS
 from vla_policy.model.grounding import POSITION_UNIT
+from vla_sim.scene.things import THINGS
 
 
 class SceneProbe(nn.Module):
@@ -25,7 +25,7 @@ class SceneProbe(nn.Module):
 
         Args:
             tokens: projected tokens of the front camera. Shape (B, V, width).
-            things: present, x, y [m]. Shape (B, 14, 3).
+            things: present, x, y [m]. Shape (B, things, 3).
         """
         scores = self.query @ self.key(tokens).transpose(1, 2) * tokens.shape[-1] ** -0.5
         seen = scores.softmax(-1) @ self.value(tokens)

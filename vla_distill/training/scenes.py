@@ -7,22 +7,19 @@ are, it learns to see within minutes.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from vla_distill.dataset import DatasetError, FrameStore
 from vla_policy.model.config import ModelConfig
-from vla_sim.constants import CAMERAS
+from vla_sim.constants import STEP_DT
 from vla_sim.scene.cameras import FrontCamera
-from vla_sim.scene.items import COLOURS, CONTAINERS, KINDS
-from vla_sim.scene.layout import draw_layout
-from vla_sim.tasks import TASKS
+from vla_sim.scene.fixtures import FIXTURES
+from vla_sim.scene.layout import Layout
+from vla_sim.scene.things import THINGS
+from vla_sim.tasks import draw_episode
 
-THINGS: Final = (*(f"{c} {k}" for c in COLOURS for k in KINDS), *CONTAINERS)
-"""Everything that can be in a scene, by the name that an instruction uses."""
 _TOLERANCE = 0.01
 """Largest distance between a redrawn and a recorded target [m]."""
 
@@ -44,33 +41,36 @@ class Scenes:
         self._grid = model.image_size // model.vision.patch
         self._camera = FrontCamera()
         first = np.searchsorted(frames.episode_index, np.arange(len(seeds)))
-        numbers = list(TASKS)
-        # present, x, y of each thing at the start; which of them is the target.
+        # Present, x, y of each thing at the start.
         self._start = np.zeros((len(seeds), len(THINGS), 3), np.float32)
-        self._target = np.zeros(len(seeds), np.int64)
+        self._named = np.zeros((len(seeds), 2), np.int64)
+        self._spinning: dict[int, _Spinning] = {}
         for episode, (seed, row) in enumerate(zip(seeds, first, strict=True)):
-            rng = np.random.default_rng([seed, numbers.index(frames.tasks[episode]), 0])
-            layout = draw_layout(rng, CAMERAS)
-            for item in layout.items:
-                self._start[episode, THINGS.index(item.name)] = (1.0, item.x, item.y)
-            for container in layout.containers:
-                self._start[episode, THINGS.index(container.kind)] = (1.0, container.x, container.y)
-            recorded = frames.keypoints[row, :2]
-            distance = np.linalg.norm(self._start[episode, :-2, 1:] - recorded, axis=1)
-            distance[self._start[episode, :-2, 0] == 0] = np.inf
-            self._target[episode] = distance.argmin()
-            if distance.min() > _TOLERANCE:
+            _, layout, aim, _ = draw_episode(frames.tasks[episode], int(seed))
+            for thing in (*layout.items, *layout.fixtures):
+                self._start[episode, THINGS.index(thing.name)] = (1.0, *_point(layout, thing.name))
+            self._named[episode] = THINGS.index(aim.target), THINGS.index(aim.goal or aim.target)
+            if layout.spin is not None:
+                self._spinning[episode] = _Spinning(layout)
+            drawn = self._start[episode, self._named[episode, 0], 1:]
+            distance = float(np.linalg.norm(drawn - frames.keypoints[row, :2]))
+            if distance > _TOLERANCE:
                 raise DatasetError(
                     f"episode {episode} (seed {seed})",
-                    got=f"its target {distance.min():.3f} m away from where the seed puts it",
+                    got=f"its target {distance:.3f} m away from where the seed puts it",
                     expected="a dataset collected in this version of the simulation",
                 )
 
     def things(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Present (0 or 1), x and y [m] of each of THINGS at these frames. Shape (B, 14, 3)."""
+        """Present (0 or 1), x and y [m] of each of THINGS at these frames. Shape (B, things, 3)."""
         episode = self._frames.episode_index[rows]
         things = self._start[episode].copy()
-        things[np.arange(len(rows)), self._target[episode], 1:] = self._frames.keypoints[rows, :2]
+        for index, (row, each) in enumerate(zip(rows, episode, strict=True)):
+            if each in self._spinning:
+                time = STEP_DT * float(self._frames.frame_index[row])
+                self._spinning[each].turn(things[index], time)
+        points = self._frames.keypoints[rows].reshape(-1, 2, 3)[..., :2]
+        things[np.arange(len(rows))[:, None], self._named[episode], 1:] = points
         return things
 
     def gaze(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -88,3 +88,30 @@ class Scenes:
         down = np.exp(-2.0 * (centres - row[:, None]) ** 2)
         weights = (down[:, :, None] * across[:, None, :]).reshape(len(rows), 2, -1)
         return (weights / np.maximum(weights.sum(-1, keepdims=True), 1e-6)).astype(np.float32)
+
+
+class _Spinning:
+    """What a turntable carries, as long as nobody takes it off."""
+
+    def __init__(self, layout: Layout) -> None:
+        assert layout.spin is not None
+        table = layout.fixture("turntable")
+        self._spin, self._centre = layout.spin, np.array([table.x, table.y])
+        self._carried = [THINGS.index(item.name) for item in layout.items if item.z > 0.0]
+
+    def turn(self, things: NDArray[np.float32], time: float) -> None:
+        """Move the positions of one frame, shape (things, 3), from the start to ``time`` [s]."""
+        angle = self._spin.angle(time)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        away = things[self._carried, 1:] - self._centre
+        things[self._carried, 1:] = self._centre + away @ turn.T
+
+
+def _point(layout: Layout, name: str) -> tuple[float, float]:
+    """Where a thing is at the start, seen from above: what Truth.position says there."""
+    for item in layout.items:
+        if item.name == name:
+            return item.x, item.y
+    fixture = layout.fixture(name)
+    x, y, _ = fixture.at(FIXTURES[fixture.kind].point)
+    return float(x), float(y)

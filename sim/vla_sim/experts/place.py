@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from vla_sim.experts.hand import CLOSED, OPEN, Hand
 from vla_sim.experts.motion import Waypoint, yaw_of
 from vla_sim.experts.pick import LIFTED, grasp_object
-from vla_sim.scene.items import CONTAINER_FLOOR, CONTAINER_WALL
+from vla_sim.scene.fixtures.containers import CONTAINER_FLOOR, CONTAINER_WALL
 from vla_sim.tasks import Aim
 from vla_sim.truth import Truth
 
@@ -49,7 +49,7 @@ class PlacePlan:
     def _carry(self, truth: Truth, target: str, goal: str, pose: NDArray[np.float64]) -> Waypoint:
         """Over the container along a funnel, then open."""
         measured, held = truth.gripper_position(), truth.position(target)
-        container = truth.container_position(goal)
+        container = truth.position(goal)
         azimuth = float(np.arctan2(container[1], container[0]))
         hanging = float(measured[2] - (2 * held[2] - truth.top(target)[2]))
         release = max(CONTAINER_FLOOR + hanging + 0.006, CONTAINER_WALL + FINGERTIP + 0.006)

@@ -1,4 +1,4 @@
-"""The things a scene is made of: kinds, colours and sizes of objects and containers."""
+"""Free objects: what lies on the table and can be moved."""
 
 from __future__ import annotations
 
@@ -17,19 +17,8 @@ COLOURS: Final = {
 
 KINDS: Final = ("cube", "cylinder", "block")
 """A cube, an upright cylinder, a flat elongated block that only fits the gripper crosswise."""
-
-CONTAINERS: Final = ("bowl", "box")
-"""An octagonal light bowl, a square dark box."""
-
-CONTAINER_INNER: Final = 0.046
-"""Smallest distance from a container's centre to its wall [m]."""
-CONTAINER_WALL: Final = 0.022
-"""Height of a container's wall above the table [m]."""
-CONTAINER_FLOOR: Final = 0.003
-"""Thickness of a container's floor [m]."""
-CONTAINER_RADIUS: Final = 0.056
-"""Distance from a container's centre that nothing else may enter [m] (a box's corners included
-where they matter: its corners stand out, but point away from the table's middle)."""
+PEG: Final = "peg"
+"""A slim upright square peg; only in scenes with a socket."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +27,13 @@ class Item:
 
     Attributes:
         colour: a name in :data:`COLOURS`.
-        kind: a name in :data:`KINDS`.
+        kind: a name in :data:`KINDS`, or :data:`PEG`.
         rgb: linear colour of this one, in 0..1.
         size: full extents along its own x, y, z [m]; the gripper grasps across y.
         x: position in ``base_link`` [m].
         y: position in ``base_link`` [m].
         yaw: rotation about z [rad].
+        z: height of what it stands on [m].
     """
 
     colour: str
@@ -53,6 +43,7 @@ class Item:
     x: float
     y: float
     yaw: float
+    z: float = 0.0
 
     @property
     def name(self) -> str:
@@ -76,22 +67,3 @@ class Item:
         """Mass [kg], of a light wood."""
         fill = np.pi / 4 if self.kind == "cylinder" else 1.0
         return float(fill * np.prod(self.size) * 750.0)
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container, fixed to the table.
-
-    Attributes:
-        kind: a name in :data:`CONTAINERS`, unique in the scene; how an instruction calls it.
-        rgb: linear colour in 0..1.
-        x: position of its centre in ``base_link`` [m].
-        y: position of its centre in ``base_link`` [m].
-        yaw: rotation about z [rad].
-    """
-
-    kind: str
-    rgb: tuple[float, float, float]
-    x: float
-    y: float
-    yaw: float

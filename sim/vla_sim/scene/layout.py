@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
 from vla_sim.errors import SimulationError
-from vla_sim.scene.items import (
-    COLOURS,
-    CONTAINER_RADIUS,
-    CONTAINERS,
-    KINDS,
-    Container,
-    Item,
-)
+from vla_sim.scene.fixtures import Fixture
+from vla_sim.scene.fixtures.containers import CONTAINER_RADIUS, CONTAINERS
+from vla_sim.scene.fixtures.turntable import Spin
+from vla_sim.scene.items import COLOURS, KINDS, Item
+
+
+Thing = TypeVar("Thing", Item, Fixture)
 
 
 @dataclass(frozen=True)
@@ -85,28 +85,57 @@ class Look:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole scene, before physics: what stands where, and how it looks."""
+    """A whole scene, before physics: what stands where, and how it looks.
+
+    Attributes:
+        items: objects that can be moved.
+        fixtures: what cannot be carried away.
+        look: light and cameras.
+        spin: how the turntable turns, if there is one.
+    """
 
     items: tuple[Item, ...]
-    containers: tuple[Container, ...]
+    fixtures: tuple[Fixture, ...]
     look: Look
+    spin: Spin | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all things, objects first."""
+        return tuple(thing.name for thing in (*self.items, *self.fixtures))
 
     def item(self, name: str) -> Item:
         """The object called ``name``.
 
         Raises:
-            SimulationError: nothing in the scene is called so.
+            SimulationError: no object is called so.
         """
-        for item in self.items:
-            if item.name == name:
-                return item
-        raise SimulationError("object", got=name, expected=[item.name for item in self.items])
+        return _named(self.items, "object", name)
+
+    def fixture(self, name: str) -> Fixture:
+        """The fixture called ``name``.
+
+        Raises:
+            SimulationError: no fixture is called so.
+        """
+        return _named(self.fixtures, "fixture", name)
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """Names of all things of a kind."""
+        return tuple(thing.name for thing in (*self.items, *self.fixtures) if thing.kind == kind)
+
+
+def _named(things: Sequence[Thing], what: str, name: str) -> Thing:
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise SimulationError(what, got=name, expected=[thing.name for thing in things])
 
 
 def draw_layout(
     rng: Generator, cameras: Sequence[str], limits: LayoutLimits | None = None
 ) -> Layout:
-    """Draw a scene.
+    """Draw objects and both containers on the table.
 
     Args:
         rng: every choice comes from here, in a fixed order.
@@ -115,21 +144,21 @@ def draw_layout(
     """
     limits = limits or LayoutLimits()
     names = _draw_names(rng, limits)
-    sizes = [_draw_size(rng, kind) for _, kind in names]
+    sizes = [draw_size(rng, kind) for _, kind in names]
     radii = [_radius(kind, size) for (_, kind), size in zip(names, sizes, strict=True)]
     places, stands = _draw_places(rng, radii, limits)
     items = []
     for (colour, kind), size, (x, y) in zip(names, sizes, places, strict=True):
         items.append(
-            Item(colour, kind, _shaded(rng, COLOURS[colour], limits.shade), size, x, y,
-                 _draw_yaw(rng, kind, float(np.arctan2(y, x)), limits))
+            Item(colour, kind, shaded(rng, COLOURS[colour], limits.shade), size, x, y,
+                 draw_yaw(rng, kind, float(np.arctan2(y, x)), limits))
         )  # fmt: skip
-    containers = []
+    fixtures = []
     for kind, (x, y) in zip(CONTAINERS, stands, strict=True):
         base = (0.90, 0.88, 0.84) if kind == "bowl" else (0.10, 0.07, 0.06)
         yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
-        containers.append(Container(kind, _shaded(rng, base, limits.shade, 0.03), x, y, yaw))
-    return Layout(tuple(items), tuple(containers), _draw_look(rng, cameras, limits))
+        fixtures.append(Fixture(kind, "", shaded(rng, base, limits.shade, 0.03), x, y, yaw))
+    return Layout(tuple(items), tuple(fixtures), draw_look(rng, cameras, limits))
 
 
 def _draw_names(rng: Generator, limits: LayoutLimits) -> list[tuple[str, str]]:
@@ -143,7 +172,8 @@ def _draw_names(rng: Generator, limits: LayoutLimits) -> list[tuple[str, str]]:
     return [(str(colour), kind) for colour, kind in zip(colours, kinds, strict=True)]
 
 
-def _draw_size(rng: Generator, kind: str) -> tuple[float, float, float]:
+def draw_size(rng: Generator, kind: str) -> tuple[float, float, float]:
+    """Full extents of an object of a kind [m]."""
     if kind == "cube":
         side = float(rng.uniform(0.032, 0.038))
         return (side, side, side)
@@ -161,7 +191,7 @@ def _radius(kind: str, size: tuple[float, float, float]) -> float:
     return Item("", kind, (0, 0, 0), size, 0, 0, 0).radius
 
 
-def _draw_yaw(rng: Generator, kind: str, azimuth: float, limits: LayoutLimits) -> float:
+def draw_yaw(rng: Generator, kind: str, azimuth: float, limits: LayoutLimits) -> float:
     """Yaw; the fingers close across the object's y, so the last joint must reach it."""
     if kind == "cylinder":
         return 0.0
@@ -209,7 +239,7 @@ def _clear(
     return True
 
 
-def _shaded(
+def shaded(
     rng: Generator, rgb: tuple[float, float, float], shade: float, tint: float = 0.0
 ) -> tuple[float, float, float]:
     """The colour, a little brighter or darker, each channel a little off."""
@@ -218,7 +248,8 @@ def _shaded(
     return (float(shifted[0]), float(shifted[1]), float(shifted[2]))
 
 
-def _draw_look(rng: Generator, cameras: Sequence[str], limits: LayoutLimits) -> Look:
+def draw_look(rng: Generator, cameras: Sequence[str], limits: LayoutLimits) -> Look:
+    """Light, table and camera poses."""
     tone = rng.uniform(0.35, 0.65)
     warmth = rng.uniform(-0.02, 0.08)
     table = (float(tone + warmth), float(tone), float(tone - warmth))

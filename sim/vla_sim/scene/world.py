@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vla_arm.joint_table import ArmModel
 from vla_arm.mjcf import arm_spec
 from vla_sim.constants import PHYSICS_DT
 from vla_sim.scene.cameras import FrontCamera, displaced
-from vla_sim.scene.items import (
-    CONTAINER_FLOOR,
-    CONTAINER_INNER,
-    CONTAINER_WALL,
-    CONTAINERS,
-    Item,
-)
-from vla_sim.scene.layout import Layout, LayoutLimits
+from vla_sim.scene.fixtures.slots import FixtureSlots, add_fixtures
+from vla_sim.scene.groups import HIDDEN_GROUP, PARKED, yaw_quaternion
+from vla_sim.scene.items import Item
+from vla_sim.scene.layout import Layout
 
 ARM_JOINTS = tuple(f"joint{index}" for index in range(1, 7))
 """Names of the arm's joints, and of their servos."""
@@ -25,10 +20,8 @@ TABLE_HALF = (0.75, 0.85, 0.02)
 """Half extents of the table [m]; its top is z = 0 of ``base_link``."""
 LARGEST_ITEM = 0.036
 """Half extent that every object fits in [m]: collision bounds are compiled for it."""
-HIDDEN_GROUP = 4
-"""Geoms of this group are not drawn."""
-WALL_THICKNESS = 0.004
-"""Thickness of container walls [m]."""
+SLOTS = 3
+"""Most objects of a scene."""
 
 
 class World:
@@ -38,7 +31,8 @@ class World:
         arm: which arm stands on the table.
 
     Attributes:
-        model: the compiled model. Its object and container geoms are rewritten by :meth:`apply`.
+        model: the compiled model. Its objects and fixtures are rewritten by :meth:`apply`.
+        fixtures: handles to what stands on the table for good.
         arm_geoms: indices of the arm's and gripper's geoms.
         ghost: a second state, to ask where the tool point would be at other joint positions.
     """
@@ -53,21 +47,23 @@ class World:
         spec.visual.quality.shadowsize = 0
         spec.visual.global_.offwidth, spec.visual.global_.offheight = 640, 480
         _add_table(spec)
-        for kind in CONTAINERS:
-            _add_container(spec, kind)
-        slots = LayoutLimits().objects
-        for slot in range(slots):
+        add_fixtures(spec)
+        for slot in range(SLOTS):
             _add_object(spec, slot)
         self.model: mujoco.MjModel = spec.compile()
         model = self.model
         self.ghost = mujoco.MjData(model)
-        self._bodies = [model.body(f"object{slot}").id for slot in range(slots)]
+        self.fixtures = FixtureSlots(model)
+        self._bodies = [model.body(f"object{slot}").id for slot in range(SLOTS)]
         self._geoms = [int(model.body_geomadr[body]) for body in self._bodies]
-        self._joints = [model.joint(f"object{slot}") for slot in range(slots)]
-        self._containers = {kind: model.body(kind).id for kind in CONTAINERS}
-        still = {0, *self._bodies, *self._containers.values()}
+        self._joints = [model.joint(f"object{slot}") for slot in range(SLOTS)]
+        others = {*self._geoms, *self.fixtures.geoms}
         self.arm_geoms = np.array(
-            [geom for geom in range(model.ngeom) if int(model.geom_bodyid[geom]) not in still]
+            [
+                geom
+                for geom in range(model.ngeom)
+                if model.geom_bodyid[geom] != 0 and geom not in others
+            ]
         )
         self._table = model.geom("table").id
         self._light = model.light("lamp").id
@@ -85,21 +81,24 @@ class World:
             layout: the scene.
             data: its joint positions of the arm are left at the model's defaults.
         """
-        for slot, item in enumerate(layout.items):
-            self._apply_item(slot, item)
-        for container in layout.containers:
-            body = self._containers[container.kind]
-            self.model.body_pos[body] = (container.x, container.y, 0.0)
-            self.model.body_quat[body] = _quaternion(container.yaw)
-            first = self.model.body_geomadr[body]
-            self.model.geom_rgba[first : first + self.model.body_geomnum[body], :3] = container.rgb
+        self.fixtures.apply(layout)
+        for slot in range(SLOTS):
+            used = slot < len(layout.items)
+            self.model.geom_contype[self._geoms[slot]] = used
+            self.model.geom_conaffinity[self._geoms[slot]] = used
+            self.model.body_gravcomp[self._bodies[slot]] = not used
+            if used:
+                self._apply_item(slot, layout.items[slot])
         self._apply_look(layout)
         mujoco.mj_setConst(self.model, data)
         mujoco.mj_resetData(self.model, data)
-        for slot, item in enumerate(layout.items):
-            pose = data.joint(self._joints[slot].id).qpos
-            pose[:3] = (item.x, item.y, item.height / 2)
-            pose[3:] = _quaternion(item.yaw)
+        for slot, joint in enumerate(self._joints):
+            pose = data.joint(joint.id).qpos
+            pose[:3] = (0.2 * slot, 0.0, PARKED)
+            if slot < len(layout.items):
+                item = layout.items[slot]
+                pose[:3] = (item.x, item.y, item.z + item.height / 2)
+                pose[3:] = yaw_quaternion(item.yaw)
 
     def body(self, slot: int) -> int:
         """Body index of the object in ``slot``."""
@@ -144,10 +143,6 @@ class World:
                 model.cam_pos[index], model.cam_quat[index] = moved
 
 
-def _quaternion(yaw: float) -> np.ndarray:
-    return Rotation.from_euler("z", yaw).as_quat(scalar_first=True)
-
-
 def _add_table(spec: mujoco.MjSpec) -> None:
     base = spec.worldbody
     base.add_geom(
@@ -178,44 +173,6 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     )
     camera = FrontCamera()
     base.add_camera(name="front", pos=camera.position, quat=camera.quaternion(), fovy=camera.fovy)
-
-
-def _add_container(spec: mujoco.MjSpec, kind: str) -> None:
-    """Floor and walls: eight for the bowl, four for the box."""
-    body = spec.worldbody.add_body(name=kind)
-    sides = 8 if kind == "bowl" else 4
-    middle = CONTAINER_INNER + WALL_THICKNESS / 2
-    half_side = (CONTAINER_INNER + WALL_THICKNESS) * float(np.tan(np.pi / sides))
-    # For the same reason the floor that carries is round, whatever it looks like.
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        pos=(0.0, 0.0, CONTAINER_FLOOR - 0.01),
-        size=(CONTAINER_INNER + WALL_THICKNESS, 0.01, 0.0),
-        group=HIDDEN_GROUP,
-    )
-    if kind == "bowl":
-        floor, size = (
-            mujoco.mjtGeom.mjGEOM_CYLINDER,
-            (CONTAINER_INNER + WALL_THICKNESS, CONTAINER_FLOOR / 2, 0.0),
-        )
-    else:
-        floor = mujoco.mjtGeom.mjGEOM_BOX
-        size = (CONTAINER_INNER, CONTAINER_INNER, CONTAINER_FLOOR / 2)
-    body.add_geom(
-        type=floor,
-        pos=(0.0, 0.0, CONTAINER_FLOOR / 2),
-        size=size,
-        contype=0,
-        conaffinity=0,
-    )
-    for side in range(sides):
-        angle = 2 * np.pi * side / sides
-        body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            pos=(middle * np.cos(angle), middle * np.sin(angle), CONTAINER_WALL / 2),
-            quat=_quaternion(angle),
-            size=(WALL_THICKNESS / 2, half_side, CONTAINER_WALL / 2),
-        )
 
 
 def _add_object(spec: mujoco.MjSpec, slot: int) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
+import numpy as np
+
+from vla_sim.constants import CAMERAS
 from vla_sim.errors import SimulationError
+from vla_sim.instructions import write_instruction
+from vla_sim.scene.layout import Layout
 from vla_sim.tasks.pick import Pick
 from vla_sim.tasks.place import Place
 from vla_sim.tasks.reach import Reach
@@ -28,6 +34,35 @@ def get_task(name: str) -> Task:
     return TASKS[name]()
 
 
+def draw_episode(
+    task: str, seed: int, instructions: str = "train", swap: bool = False
+) -> tuple[Task, Layout, Aim, str]:
+    """Scene, aim and sentence of an episode: a pure function, no physics.
+
+    Args:
+        task: name of the task.
+        seed: 0 or more.
+        instructions: which set of phrasings.
+        swap: keep the scene, but name another target of it.
+
+    Raises:
+        SimulationError: unknown task or set of phrasings, or a negative seed.
+    """
+    judge = get_task(task)
+    if seed < 0:
+        raise SimulationError("seed", got=seed, expected="0 or more")
+    number = zlib.crc32(task.encode())  # a new task leaves the scenes of others as they are
+    layout = judge.arrange(np.random.default_rng([seed, number, 0]), CAMERAS)
+    words = np.random.default_rng([seed, number, 1])
+    targets, goals = judge.targets(layout), judge.goals(layout)
+    index = int(words.integers(len(targets)))
+    shift = int(words.integers(1, len(targets)))
+    goal = int(words.integers(max(len(goals), 2)))
+    target = targets[(index + shift) % len(targets) if swap else index]
+    aim = Aim(target, goals[goal % len(goals)] if goals else None)
+    return judge, layout, aim, write_instruction(words, task, aim.target, aim.goal, instructions)
+
+
 def get_suite(name: str) -> tuple[str, ...]:
     """Names of the tasks of a suite.
 
@@ -39,4 +74,4 @@ def get_suite(name: str) -> tuple[str, ...]:
     return SUITES[name]
 
 
-__all__ = ["SUITES", "TASKS", "Aim", "Task", "TaskStatus", "get_suite", "get_task"]
+__all__ = ["SUITES", "TASKS", "Aim", "Task", "TaskStatus", "draw_episode", "get_suite", "get_task"]

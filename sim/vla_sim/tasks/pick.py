@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from vla_sim.tasks.task import Aim, nearness
+from vla_sim.tasks.task import Aim, TableTask, nearness
 from vla_sim.truth import Truth
 
 
-class Pick:
+class Pick(TableTask):
     """The object is held by the gripper, 5 cm or more above where it stood.
 
     Attributes:
@@ -18,8 +18,8 @@ class Pick:
     """
 
     name: ClassVar[str] = "pick"
-    needs_container: ClassVar[bool] = False
     time_limit: ClassVar[float] = 12.0
+    grasps: ClassVar[bool] = True
 
     height = 0.05
 

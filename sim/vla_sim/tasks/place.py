@@ -6,11 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from vla_sim.tasks.task import Aim, nearness
+from vla_sim.scene.fixtures.containers import CONTAINERS
+from vla_sim.scene.layout import Layout
+from vla_sim.tasks.task import Aim, TableTask, nearness
 from vla_sim.truth import Truth
 
 
-class Place:
+class Place(TableTask):
     """The object rests inside the container and the gripper does not touch it.
 
     Attributes:
@@ -18,10 +20,14 @@ class Place:
     """
 
     name: ClassVar[str] = "place"
-    needs_container: ClassVar[bool] = True
     time_limit: ClassVar[float] = 16.0
+    grasps: ClassVar[bool] = True
 
     rest = 0.02
+
+    def goals(self, layout: Layout) -> tuple[str, ...]:
+        """Both containers."""
+        return CONTAINERS
 
     def satisfied(self, truth: Truth, aim: Aim) -> bool:
         """Whether the object is in, still, and free."""
@@ -41,7 +47,7 @@ class Place:
         if truth.inside(aim.target, aim.goal):
             return 0.9, "release"
         if truth.touched(aim.target):
-            away = float(np.linalg.norm((position - truth.container_position(aim.goal))[:2]))
+            away = float(np.linalg.norm((position - truth.position(aim.goal))[:2]))
             return 0.4 + 0.4 * nearness(away), "carry"
         distance = float(np.linalg.norm(truth.gripper_position() - position))
         return 0.4 * nearness(distance), "approach"

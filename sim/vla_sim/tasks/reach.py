@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from vla_sim.tasks.task import Aim, nearness
+from vla_sim.tasks.task import Aim, TableTask, nearness
 from vla_sim.truth import Truth
 
 
-class Reach:
+class Reach(TableTask):
     """The tool point is within 2 cm of the object's vertical axis, and at its top.
 
     Attributes:
@@ -20,8 +20,8 @@ class Reach:
     """
 
     name: ClassVar[str] = "reach"
-    needs_container: ClassVar[bool] = False
     time_limit: ClassVar[float] = 8.0
+    grasps: ClassVar[bool] = False
 
     sideways = 0.020
     above = 0.030

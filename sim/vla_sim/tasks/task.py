@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from numpy.random import Generator
+
+from vla_sim.scene.layout import Layout, draw_layout
 from vla_sim.truth import Truth
 
 
@@ -13,8 +17,8 @@ class Aim:
     """What the instruction names.
 
     Attributes:
-        target: name of an object of the scene, e.g. ``"red cube"``.
-        goal: name of a container, or None where the task has none.
+        target: name of the thing to act on, e.g. ``"red cube"``.
+        goal: name of the other thing, e.g. a container, or None where the task has none.
     """
 
     target: str
@@ -39,11 +43,29 @@ class TaskStatus:
 
 
 class Task(Protocol):
-    """Judges one kind of episode. Stateless: everything is read off the world."""
+    """Draws and judges one kind of episode. Stateless: everything is read off the world.
+
+    Attributes:
+        name: of the task.
+        time_limit: after which an episode has failed [s].
+        grasps: whether the gripper closes on an object, so that grasps can go wrong.
+    """
 
     name: ClassVar[str]
-    needs_container: ClassVar[bool]
     time_limit: ClassVar[float]
+    grasps: ClassVar[bool]
+
+    def arrange(self, rng: Generator, cameras: Sequence[str]) -> Layout:
+        """Draw a scene, a function of ``rng`` alone; ``cameras`` are to be displaced."""
+        ...
+
+    def targets(self, layout: Layout) -> tuple[str, ...]:
+        """Names of all things, two or more, that an instruction could ask to act on."""
+        ...
+
+    def goals(self, layout: Layout) -> tuple[str, ...]:
+        """Names of all things that it could name besides; empty where the task has none."""
+        ...
 
     def satisfied(self, truth: Truth, aim: Aim) -> bool:
         """Whether the condition holds at this instant."""
@@ -57,3 +79,19 @@ class Task(Protocol):
 def nearness(distance: float, scale: float = 0.3) -> float:
     """1 at no distance, falling to 0 at ``scale`` [m]."""
     return max(0.0, 1.0 - distance / scale)
+
+
+class TableTask:
+    """What the tasks on free objects and containers have in common: their scene and targets."""
+
+    def arrange(self, rng: Generator, cameras: Sequence[str]) -> Layout:
+        """Three objects, a bowl and a box."""
+        return draw_layout(rng, cameras)
+
+    def targets(self, layout: Layout) -> tuple[str, ...]:
+        """Every object."""
+        return tuple(item.name for item in layout.items)
+
+    def goals(self, layout: Layout) -> tuple[str, ...]:
+        """None."""
+        return ()

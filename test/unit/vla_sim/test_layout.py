@@ -7,7 +7,8 @@ import pytest
 
 from vla_sim.constants import CAMERAS
 from vla_sim.errors import SimulationError
-from vla_sim.scene.items import CONTAINER_RADIUS, CONTAINERS, KINDS
+from vla_sim.scene.fixtures.containers import CONTAINER_RADIUS, CONTAINERS
+from vla_sim.scene.items import KINDS
 from vla_sim.scene.layout import Layout, LayoutLimits, draw_layout
 
 LAYOUTS = [draw_layout(np.random.default_rng(seed), CAMERAS) for seed in range(100)]
@@ -22,7 +23,7 @@ def test_the_same_generator_draws_the_same_scene() -> None:
 def test_names_are_unique_and_containers_complete(layout: Layout) -> None:
     names = [item.name for item in layout.items]
     assert len(set(names)) == len(names) == LayoutLimits().objects
-    assert tuple(container.kind for container in layout.containers) == CONTAINERS
+    assert tuple(container.kind for container in layout.fixtures) == CONTAINERS
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:20])
@@ -32,14 +33,14 @@ def test_there_is_room_for_the_fingers_around_every_object(layout: Layout) -> No
         for other in layout.items[:index]:
             distance = np.hypot(item.x - other.x, item.y - other.y)
             assert distance >= room + max(item.radius, other.radius)
-        for container in layout.containers:
+        for container in layout.fixtures:
             distance = np.hypot(item.x - container.x, item.y - container.y)
             assert distance >= room + CONTAINER_RADIUS
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_everything_is_within_reach(layout: Layout) -> None:
-    for thing in (*layout.items, *layout.containers):
+    for thing in (*layout.items, *layout.fixtures):
         assert np.hypot(thing.x, thing.y) <= LayoutLimits().reach
 
 

@@ -114,7 +114,7 @@ def test_keypoints_are_the_named_things(simulation: Simulation) -> None:
     points, truth = simulation.keypoints(), simulation.privileged()
     assert np.array_equal(points["target"], truth.position(episode.target))
     assert episode.goal is not None
-    assert np.array_equal(points["goal"], truth.container_position(episode.goal))
+    assert np.array_equal(points["goal"], truth.position(episode.goal))
     simulation.reset("pick", 2)
     points = simulation.keypoints()
     assert np.array_equal(points["target"], points["goal"])
