@@ -16,7 +16,7 @@ from vla_sim.constants import CAMERAS, CONTROL_DT, HOLD_TIME, IMAGE_SIZE, PHYSIC
 from vla_sim.errors import SimulationError
 from vla_sim.events import Events
 from vla_sim.scene.world import ARM_JOINTS, World
-from vla_sim.tasks import TASKS, Aim, TaskStatus, draw_episode
+from vla_sim.tasks import Aim, TaskStatus, draw_episode
 from vla_sim.truth import Truth
 
 OPEN = 0.08

@@ -7,12 +7,10 @@ import numpy as np
 from vla_sim.simulation import Episode, Simulation
 from vla_sim.tasks import Aim, get_task
 
-WRONG_OBJECT, WRONG_CONTAINER = "wrong object", "wrong container"
+WRONG_OBJECT, WRONG_GOAL = "wrong object", "wrong goal"
 NEVER_TOUCHED, DROPPED, NOT_HELD, TIMED_OUT = "never touched", "dropped", "not held", "timed out"
 REFUSED = "refused"
 
-LIFTED = 0.02
-"""An object this far above its place on the table has been lifted [m]."""
 NEAR = 0.04
 """A gripper this near to an object's top has come to it [m]."""
 
@@ -28,7 +26,9 @@ class Witness:
     def __init__(self, simulation: Simulation, episode: Episode) -> None:
         self._simulation, self._episode = simulation, episode
         self._judge = get_task(episode.task)
-        self._others = [name for name in episode.objects if name != episode.target]
+        layout = simulation.privileged().layout
+        self._others = [n for n in self._judge.targets(layout) if n not in episode.aim.names]
+        self._objects = {item.name for item in layout.items}
         self._seen: set[str] = set()
         self._in_hand = False
 
@@ -41,15 +41,16 @@ class Witness:
             self._seen.add(WRONG_OBJECT)
         if aim.goal is not None and any(
             self._judge.satisfied(truth, Aim(aim.target, kind))
-            for kind in CONTAINERS
-            if kind != aim.goal
+            for kind in self._judge.goals(truth.layout)
+            if kind not in (aim.goal, aim.target)
         ):
-            self._seen.add(WRONG_CONTAINER)
-        came = truth.gripper_position() - truth.top(aim.target)
-        if truth.touched(aim.target) or np.linalg.norm(came) < NEAR:
+            self._seen.add(WRONG_GOAL)
+        is_object = aim.target in self._objects
+        point = truth.top(aim.target) if is_object else truth.position(aim.target)
+        held = is_object and truth.touched(aim.target)
+        if held or np.linalg.norm(truth.gripper_position() - point) < NEAR:
             self._seen.add("touched")
-        height = truth.position(aim.target)[2] - truth.item(aim.target).height / 2
-        self._in_hand = bool(truth.touched(aim.target) and height > LIFTED)
+        self._in_hand = held and aim.target in truth.events.lifted
         if self._in_hand:
             self._seen.add(DROPPED)
 
@@ -57,8 +58,8 @@ class Witness:
         """The first of the causes that fits, for an episode that has failed."""
         if WRONG_OBJECT in self._seen:
             return WRONG_OBJECT
-        if WRONG_CONTAINER in self._seen:
-            return WRONG_CONTAINER
+        if WRONG_GOAL in self._seen:
+            return WRONG_GOAL
         if "touched" not in self._seen:
             return NEVER_TOUCHED
         if DROPPED in self._seen and not self._in_hand:

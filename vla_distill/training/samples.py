@@ -30,7 +30,8 @@ class Batch:
         actions: standardised relative chunk. Shape (B, T, 10).
         foretold: 1 for the targets that follow from what was seen. Shape (B, T, 1).
         positions: target and goal relative to the end effector, in 0.1 m. Shape (B, 2, 3).
-        things: present, x, y [m] of everything there can be. Shape (B, things, 3); None where unknown.
+        things: present, x, y [m] of everything there can be. Shape (B, things, 3); None where
+            unknown.
         gaze: target and goal among the front camera's tokens. Shape (B, 2, tokens), or None.
     """
 

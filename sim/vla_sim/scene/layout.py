@@ -15,7 +15,6 @@ from vla_sim.scene.fixtures.containers import CONTAINER_RADIUS, CONTAINERS
 from vla_sim.scene.fixtures.turntable import Spin
 from vla_sim.scene.items import COLOURS, KINDS, Item
 
-
 Thing = TypeVar("Thing", Item, Fixture)
 
 

@@ -24,6 +24,11 @@ class Aim:
     target: str
     goal: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The one or two things that are named."""
+        return (self.target,) if self.goal is None else (self.target, self.goal)
+
 
 @dataclass(frozen=True)
 class TaskStatus:
