@@ -1,38 +1,21 @@
-"""ROS messages to and from the contract, by their fields: no ROS is imported here.
+"""Stamps, joints, poses and chunks: ROS messages to and from numbers, by their fields.
 
 A message is anything with the right attributes, so that the nodes (rclpy messages) and the offline
-tools (messages read from a bag) call the same functions and see the same observation.
+tools (messages read from a bag) call the same functions; no ROS is imported here. Images are in
+:mod:`vla_policy.image_conversion`, observations in :mod:`vla_policy.observation`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_policy.contract import (
-    STATE_SIZE,
-    TARGET_SIZE,
-    ActionChunk,
-    ComputeReport,
-    Observation,
-    validate_instruction,
-)
+from vla_policy.contract import TARGET_SIZE, ActionChunk, ComputeReport
 from vla_policy.errors import PolicyError
-
-# Encoding (sensor_msgs/image_encodings) -> the channels that are red, green and blue, of how many.
-_CHANNELS: dict[str, tuple[tuple[int, int, int], int]] = {
-    "rgb8": ((0, 1, 2), 3),
-    "bgr8": ((2, 1, 0), 3),
-    "rgba8": ((0, 1, 2), 4),
-    "bgra8": ((2, 1, 0), 4),
-    "mono8": ((0, 0, 0), 1),
-}
-MAX_IMAGE_SIDE = 8192
 
 
 def seconds(stamp: Any) -> float:
@@ -44,75 +27,6 @@ def set_stamp(message: Any, time: float) -> None:
     """Write a time [s] into a ``builtin_interfaces/Time``."""
     nanoseconds = round(time * 1e9)
     message.sec, message.nanosec = divmod(nanoseconds, 1_000_000_000)
-
-
-def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """Convert a ``sensor_msgs/Image`` with any row padding.
-
-    Byte order is of no matter to the 8-bit encodings that are understood.
-
-    Returns:
-        RGB image. Shape (height, width, 3), uint8, contiguous; its memory is its own.
-
-    Raises:
-        PolicyError: the encoding is not understood, the size is zero or absurd, the step is shorter
-            than a row, or there are fewer or more bytes than step x height.
-    """
-    if message.encoding not in _CHANNELS:
-        raise PolicyError(
-            "image encoding", got=repr(message.encoding), expected=f"one of {sorted(_CHANNELS)}"
-        )
-    order, depth = _CHANNELS[message.encoding]
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    if not (0 < height <= MAX_IMAGE_SIDE and 0 < width <= MAX_IMAGE_SIDE):
-        raise PolicyError(
-            "image size", got=f"{width}x{height}", expected=f"1 to {MAX_IMAGE_SIDE} px a side"
-        )
-    if step < width * depth:
-        raise PolicyError("image step", got=step, expected=f"at least {width * depth} bytes")
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if data.size != step * height:
-        raise PolicyError(
-            "image data", got=f"{data.size} bytes", expected=f"step x height = {step * height}"
-        )
-    pixels = data.reshape(height, step)[:, : width * depth].reshape(height, width, depth)
-    if order == (0, 1, 2) and depth == 3:
-        return pixels.copy()
-    return np.ascontiguousarray(pixels[:, :, list(order)])
-
-
-def compressed_image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """Convert a ``sensor_msgs/CompressedImage`` (JPEG or PNG).
-
-    Returns:
-        RGB image. Shape (height, width, 3), uint8.
-
-    Raises:
-        PolicyError: the bytes are not an image that OpenCV can decode.
-    """
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise PolicyError(
-            "compressed image",
-            got=f"{data.size} bytes, format {message.format!r}",
-            expected="a whole JPEG or PNG",
-        )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def to_rgb(message: Any) -> NDArray[np.uint8]:
-    """Convert an ``Image`` or a ``CompressedImage``, told apart by their fields."""
-    return (
-        image_to_rgb(message) if hasattr(message, "encoding") else compressed_image_to_rgb(message)
-    )
-
-
-def rgb_to_image(image: NDArray[np.uint8], message: Any) -> None:
-    """Fill a ``sensor_msgs/Image`` from an RGB image. Shape (H, W, 3), uint8."""
-    message.height, message.width = image.shape[:2]
-    message.encoding, message.is_bigendian, message.step = "rgb8", 0, image.shape[1] * 3
-    message.data.frombytes(np.ascontiguousarray(image).data)
 
 
 def joint_values(
@@ -196,91 +110,6 @@ def pose_to_message(pose: NDArray[np.floating], message: Any) -> None:
     p, q = message.position, message.orientation
     p.x, p.y, p.z = x, y, z
     q.x, q.y, q.z, q.w = rotvec_to_quaternion(rx, ry, rz)
-
-
-def state_from_message(message: Any) -> NDArray[np.float64]:
-    """Return the policy's state of a ``vla_msgs/EndEffectorState``.
-
-    Returns:
-        Measured position [m] and rotation vector [rad] in the base frame, gripper opening measured
-        and commanded [m]. Shape (8,), float64.
-
-    Raises:
-        PolicyError: a number is not finite or the quaternion is not of unit length.
-    """
-    state = np.empty(STATE_SIZE)
-    state[:6] = pose_from_message(message.measured)
-    state[6:] = message.gripper_measured, message.gripper_commanded
-    if not np.isfinite(state).all():
-        raise PolicyError("ee_state", got=state, expected="finite numbers")
-    return state
-
-
-def interpolate_state(
-    before: NDArray[np.float64], after: NDArray[np.float64], fraction: float
-) -> NDArray[np.float64]:
-    """Return the state between two states: linear, and slerp of the rotation.
-
-    Args:
-        before: state at fraction 0. Shape (8,).
-        after: state at fraction 1. Shape (8,).
-        fraction: 0 to 1.
-    """
-    state = before + fraction * (after - before)
-    a, b = rotvec_to_quaternion(*before[3:6]), rotvec_to_quaternion(*after[3:6])
-    cosine = sum(i * j for i, j in zip(a, b, strict=True))
-    sign = -1.0 if cosine < 0.0 else 1.0
-    angle = math.acos(min(1.0, abs(cosine)))
-    if angle < 1e-9:
-        weights = 1.0 - fraction, fraction * sign
-    else:
-        weights = (
-            math.sin((1.0 - fraction) * angle) / math.sin(angle),
-            sign * math.sin(fraction * angle) / math.sin(angle),
-        )
-    q = [weights[0] * i + weights[1] * j for i, j in zip(a, b, strict=True)]
-    state[3:6] = quaternion_to_rotvec(q[0], q[1], q[2], q[3])
-    return state
-
-
-def assemble_observation(
-    images: Mapping[str, Any],
-    state_at: Callable[[float], NDArray[np.float64]],
-    instruction: str,
-) -> Observation:
-    """Make an observation of the newest messages.
-
-    Args:
-        images: camera name -> ``Image`` or ``CompressedImage``.
-        state_at: returns the state at a time [s]. Shape (8,).
-        instruction: what to do.
-
-    Returns:
-        The observation at the stamp of its oldest image.
-
-    Raises:
-        PolicyError: there is no image, one is not convertible, or the instruction is unfit.
-    """
-    if not images:
-        raise PolicyError("observation", got="no image", expected="at least one camera")
-    validate_instruction(instruction)
-    stamps = {name: seconds(image.header.stamp) for name, image in images.items()}
-    stamp = min(stamps.values())
-    pixels: dict[str, NDArray[np.uint8]] = {}
-    for name, image in images.items():
-        try:
-            pixels[name] = to_rgb(image)
-        except PolicyError as error:
-            raise PolicyError(
-                f"camera {name!r}: {error.what}", got=error.got, expected=error.expected
-            ) from error
-    return Observation(
-        images=pixels,
-        state=np.asarray(state_at(stamp), dtype=np.float32),
-        instruction=instruction,
-        stamp=stamp,
-        input_stamps={**stamps, "ee_state": stamp},
-    )
 
 
 def report_to_message(report: ComputeReport, message: Any) -> None:

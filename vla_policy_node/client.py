@@ -22,7 +22,8 @@ from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import ArmStatus, EndEffectorCommand
 from vla_msgs.srv import ResetSimulation
 
-from vla_policy.conversions import image_to_rgb, seconds
+from vla_policy.conversions import seconds
+from vla_policy.image_conversion import image_to_rgb
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, LATCHED
 

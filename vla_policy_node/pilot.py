@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_policy.contract import ActionChunk, Memory, Policy, validate_instruction
-from vla_policy.conversions import assemble_observation
 from vla_policy.errors import PolicyError
+from vla_policy.observation import StateHistory, assemble_observation
 from vla_policy.player import ChunkPlayer
 from vla_policy_node import clock
 from vla_policy_node.camera import Cameras
 from vla_policy_node.inference import Inference, Thought
-from vla_policy_node.state_history import StateHistory
 
 _EPSILON = 1e-6
 NO_INSTRUCTION = "no instruction"

@@ -23,6 +23,7 @@ from vla_msgs.msg import (
 from vla_policy import conversions
 from vla_policy.contract import validate_instruction
 from vla_policy.errors import PolicyError
+from vla_policy.observation import state_from_message
 from vla_policy_node.camera import Camera, Cameras
 from vla_policy_node.chunk_report import ChunkReport
 from vla_policy_node.clock import Arrival, StampJump
@@ -167,7 +168,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             return
         stamp = conversions.seconds(message.header.stamp)
         try:
-            state = conversions.state_from_message(message)
+            state = state_from_message(message)
             pose = conversions.pose_from_message(message.commanded)
         except PolicyError as error:
             self.pilot.malformed += 1

@@ -30,7 +30,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vla_msgs.msg import ActionChunk, EndEffectorState
 
-from vla_policy.conversions import image_to_rgb, pose_from_message, seconds
+from vla_policy.conversions import pose_from_message, seconds
+from vla_policy.image_conversion import image_to_rgb
 from vla_policy_node.client import SimulationClient
 from vla_policy_node.errors import NodeError
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from vla_policy.conversions import rgb_to_image, set_stamp
+from vla_policy.conversions import set_stamp
+from vla_policy.image_conversion import rgb_to_image
 from vla_policy_node.qos import LATCHED
 from vla_sim.simulation import Simulation
 

@@ -25,7 +25,8 @@ from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorCommand, EndEffectorState
 
 from vla_arm.joint_table import HOME
-from vla_policy.conversions import rgb_to_image, seconds, set_stamp
+from vla_policy.conversions import seconds, set_stamp
+from vla_policy.image_conversion import rgb_to_image
 from vla_policy_node import clock
 from vla_policy_node.arm_node import ArmNode
 from vla_policy_node.policy_node import PolicyNode

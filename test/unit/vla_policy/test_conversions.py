@@ -11,22 +11,24 @@ from hypothesis import strategies as st
 
 from vla_policy.contract import ActionChunk, ComputeReport
 from vla_policy.conversions import (
-    assemble_observation,
     chunk_from_message,
     chunk_to_message,
-    compressed_image_to_rgb,
-    image_to_rgb,
-    interpolate_state,
     joint_values,
     pose_from_message,
     pose_to_message,
     quaternion_to_rotvec,
-    rgb_to_image,
     rotvec_to_quaternion,
     seconds,
     set_stamp,
 )
 from vla_policy.errors import PolicyError
+from vla_policy.image_conversion import compressed_image_to_rgb, image_to_rgb, rgb_to_image
+from vla_policy.observation import (
+    StateHistory,
+    StateSample,
+    assemble_observation,
+    interpolate_state,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -190,21 +192,40 @@ def test_an_observation_has_the_stamp_of_its_oldest_image():
 
     def state_at(time):
         asked.append(time)
-        return np.arange(8.0)
+        return StateSample(np.arange(8.0), (1.88,))
 
     messages = {"front": image(PIXELS, "rgb8", time=2.0), "wrist": image(PIXELS, "rgb8", time=1.9)}
     observation = assemble_observation(messages, state_at, "go")
     assert observation.stamp == asked[0] == pytest.approx(1.9)
     assert observation.input_stamps["front"] == pytest.approx(2.0)
+    assert observation.input_stamps["ee_state"] == 1.88
     assert observation.state.dtype == np.float32
     observation.validate(["front", "wrist"])
+
+
+def test_a_state_between_two_names_both_and_can_be_made_again_of_them():
+    history, rng = StateHistory(), np.random.default_rng(1)
+    states = {0.02 * i: rng.uniform(-0.3, 0.3, 8) for i in range(20)}
+    for time, state in states.items():
+        history.add(time, state)
+    between = history.at(0.113)
+    assert between.stamps == pytest.approx((0.10, 0.12))
+    again = StateHistory()
+    for time in between.stamps:
+        again.add(time, states[time])
+    assert np.array_equal(again.at(0.113).state, between.state)
+    assert history.at(0.45).stamps == pytest.approx((0.38,))
+    with pytest.raises(PolicyError, match="nearest"):
+        history.at(0.6)
 
 
 @pytest.mark.parametrize("instruction", ["", "  ", "a" * 1025, "é" * 600])
 def test_an_unfit_instruction_makes_no_observation(instruction):
     with pytest.raises(PolicyError, match="instruction"):
         assemble_observation(
-            {"front": image(PIXELS, "rgb8")}, lambda time: np.zeros(8), instruction
+            {"front": image(PIXELS, "rgb8")},
+            lambda time: StateSample(np.zeros(8), (time,)),
+            instruction,
         )
 
 
@@ -212,7 +233,7 @@ def test_a_broken_camera_is_named():
     with pytest.raises(PolicyError, match="wrist"):
         assemble_observation(
             {"front": image(PIXELS, "rgb8"), "wrist": image(PIXELS, "32FC3")},
-            lambda time: np.zeros(8),
+            lambda time: StateSample(np.zeros(8), (time,)),
             "go",
         )
 
