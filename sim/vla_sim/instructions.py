@@ -67,6 +67,96 @@ TEMPLATES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "store the {object} in the {goal} please",
         ),
     },
+    "stack": {
+        "train": (
+            "stack the {object} on the {goal}",
+            "put the {object} on top of the {goal}",
+            "pick up the {object} and stack it on the {goal}",
+            "lift the {object} and place it on top of the {goal}",
+        ),
+        "new_sentences": (
+            "place the {object} on the {goal}",
+            "stack the {object} on top of the {goal}",
+            "grasp the {object} and put it on the {goal}",
+        ),
+        "new_words": (
+            "set the {object} down onto the {goal}",
+            "the {object} belongs upon the {goal}",
+            "build a tower with the {object} above the {goal}",
+        ),
+    },
+    "insert": {
+        "train": (
+            "put the {object} into the {goal}",
+            "insert the {object} into the {goal}",
+            "pick up the {object} and insert it into the {goal}",
+            "grasp the {object} and put it into the {goal}",
+        ),
+        "new_sentences": (
+            "place the {object} into the {goal}",
+            "lift the {object} and insert it into the {goal}",
+            "pick the {object} up and put it into the {goal}",
+        ),
+        "new_words": (
+            "plug the {object} into the {goal}",
+            "fit the {object} inside the {goal}",
+            "the {object} goes down the hole of the {goal}",
+        ),
+    },
+    "open": {
+        "train": (
+            "open the {object}",
+            "pull the {object} open",
+            "pull open the {object}",
+            "grasp the {object} and pull it open",
+        ),
+        "new_sentences": (
+            "go to the {object} and open it",
+            "reach the {object} and pull it open",
+            "move over to the {object} and open it up",
+        ),
+        "new_words": (
+            "slide the {object} out",
+            "draw the {object} toward you",
+            "get the {object} unshut",
+        ),
+    },
+    "press": {
+        "train": (
+            "press the {object}",
+            "press the {object} down",
+            "move to the {object} and press it",
+            "go over to the {object} and press it down",
+        ),
+        "new_sentences": (
+            "press down the {object}",
+            "reach the {object} and press it",
+            "move the gripper to the {object} and press it down",
+        ),
+        "new_words": (
+            "tap the {object}",
+            "switch the {object} on",
+            "activate the {object} with your fingers",
+        ),
+    },
+    "press_then_pick": {
+        "train": (
+            "press the {goal} then pick up the {object}",
+            "press the {goal} and then lift the {object}",
+            "first press the {goal} then pick the {object} up",
+            "first press the {goal} and then grasp the {object} and lift it",
+        ),
+        "new_sentences": (
+            "press the {goal} down then lift up the {object}",
+            "first go to the {goal} and press it then pick up the {object}",
+            "move to the {goal} and press it and then lift the {object}",
+        ),
+        "new_words": (
+            "tap the {goal} before you raise the {object}",
+            "once the {goal} shines grab the {object}",
+            "activate the {goal} and afterwards hold the {object} high",
+        ),
+    },
 }
 
 

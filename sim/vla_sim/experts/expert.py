@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from vla_sim.errors import SimulationError
 from vla_sim.experts.hand import Hand
+from vla_sim.experts.insert import InsertPlan
 from vla_sim.experts.motion import Motion, Pace, Waypoint
+from vla_sim.experts.open import OpenPlan
 from vla_sim.experts.pick import PickPlan
 from vla_sim.experts.place import PlacePlan
+from vla_sim.experts.press import PressPlan
+from vla_sim.experts.press_then_pick import PressThenPickPlan
 from vla_sim.experts.reach import ReachPlan
+from vla_sim.experts.stack import StackPlan
 from vla_sim.simulation import Simulation
 from vla_sim.tasks import Aim
 from vla_sim.truth import Truth
@@ -30,7 +35,16 @@ class Plan(Protocol):
         ...
 
 
-PLANS: Final[dict[str, type[Plan]]] = {"reach": ReachPlan, "pick": PickPlan, "place": PlacePlan}
+PLANS: Final[dict[str, type[Plan]]] = {
+    "reach": ReachPlan,
+    "pick": PickPlan,
+    "place": PlacePlan,
+    "stack": StackPlan,
+    "insert": InsertPlan,
+    "open": OpenPlan,
+    "press": PressPlan,
+    "press_then_pick": PressThenPickPlan,
+}
 
 
 class Expert:
