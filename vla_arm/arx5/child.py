@@ -1,0 +1,192 @@
+"""The process that runs the vendor's library:  python -m vla_arm.arx5.child SOCKET CONFIG
+
+It ends when the driver's end of the socket closes, whatever closed it, and on SIGTERM; both times
+the arm is damped first. A hang in which the library holds Python's lock ends by a timer in C.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import signal
+import socket
+import sys
+import time
+
+import numpy as np
+
+from vla_arm.arx5.freshness import Freshness
+from vla_arm.arx5.library import Library, Reading
+from vla_arm.arx5.streamer import Streamer
+from vla_arm.arx5.wire import MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
+
+PERIOD = 0.004
+"""Between joint commands [s]."""
+OVER = 3
+"""Readings in a row over a limit that stop the arm; the library deadlocks after 20 of its own."""
+OVERSPEED = 1.3
+"""Measured speed over the largest one from which the arm is no longer ours to move."""
+LOOP_AGE = 0.1
+"""The library's control loop has stopped when its last cycle is so old [s]."""
+HANG = 1.0
+"""A child that hangs ends itself after this, should nobody be left to kill it [s]."""
+SLOW_CALL = 15.0
+"""Longest that connecting or leaving may take [s]."""
+
+
+class Child:
+    """One thread, one loop: read, judge, obey, send, report.
+
+    Args:
+        link: this end of the socket.
+        config: of the arm.
+    """
+
+    def __init__(self, link: socket.socket, config: ChildConfig) -> None:
+        self._link, self._config = link, config
+        self._mode, self._text, self._acknowledged = Mode.STARTING, "", 0
+        self._torque_scale = 1.0
+        self._over = np.zeros(2, dtype=int)
+        self._streamer, self._freshness = Streamer(config), Freshness()
+        self.leaving = False
+
+    def run(self) -> None:
+        """Work until the driver leaves or says so."""
+        faulthandler.dump_traceback_later(SLOW_CALL, exit=True)
+        self._library = Library(self._config.model, self._config.interface)
+        self._mode = Mode.DAMPED
+        gc.disable()  # nothing here makes cycles
+        begin = due = time.monotonic()
+        guarded = 0.0
+        while not self.leaving:
+            now = time.monotonic()
+            if now - guarded > HANG / 4:
+                faulthandler.dump_traceback_later(HANG, exit=True)
+                guarded = now
+            reading = self._library.read()
+            self._judge(reading, now)
+            self._listen(reading)
+            if self._mode == Mode.ENGAGED:
+                self._library.send(self._streamer.step(time.monotonic()))
+            self._report(reading, now, int((now - begin) / self._config.period))
+            due = max(due + PERIOD, now)
+            time.sleep(max(0.0, due - time.monotonic()))
+        faulthandler.dump_traceback_later(SLOW_CALL, exit=True)
+        self._library.damp()
+        self._library.close()
+
+    def _judge(self, reading: Reading, now: float) -> None:
+        """Damp when the arm is not as it must be."""
+        if reading.age > LOOP_AGE:
+            self._fail(f"the library's control loop stands still for {reading.age:.2f} s")
+            return
+        _, velocity, torque = reading.joints
+        limit = np.array(self._config.torque) * self._torque_scale
+        fast = np.abs(velocity) > np.array(self._config.velocity) * OVERSPEED
+        heavy = np.append(np.abs(torque) > limit, self._squeezes(reading))
+        self._over = np.where((fast.any(), heavy.any()), self._over + 1, 0)
+        if self._over[1] >= OVER:
+            worst = int(np.argmax(heavy))
+            name = f"joint {worst + 1} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
+            gripper = f"gripper at {reading.gripper_torque:.2f} Nm"
+            self._fail(f"too much torque: {name if worst < 6 else gripper}")
+        elif self._over[0] >= OVER:
+            worst = int(np.argmax(fast))
+            self._fail(f"too fast: joint {worst + 1} at {velocity[worst]:.1f} rad/s")
+        elif self._mode == Mode.ENGAGED:
+            silent = self._freshness.silent(reading.joints, self._streamer.output[:6], now)
+            if silent:
+                self._fail(f"motors do not answer: joints {silent} (power, cable, CAN bus?)")
+
+    def _squeezes(self, reading: Reading) -> bool:
+        return abs(reading.gripper_torque) > self._library.gripper_torque_max * self._torque_scale
+
+    def _fail(self, text: str) -> None:
+        if self._mode != Mode.FAULT:
+            self._library.damp()
+        self._mode, self._text = Mode.FAULT, text
+
+    def _listen(self, reading: Reading) -> None:
+        """Obey all orders that came; of targets only the newest counts."""
+        target: Order | None = None
+        while True:
+            try:
+                packet = self._link.recv(MAX_PACKET)
+            except BlockingIOError:
+                break
+            except OSError:
+                packet = b""
+            if not packet:
+                self.leaving = True
+                return
+            order = Order.unpack(packet)
+            self._torque_scale = order.torque_scale
+            if order.verb == Verb.FOLLOW:
+                target = order
+            elif order.verb != Verb.ALIVE:
+                target = None
+                self._obey(order, reading)
+        if target is not None and self._mode == Mode.ENGAGED:
+            self._streamer.take(target, time.monotonic())
+
+    def _obey(self, order: Order, reading: Reading) -> None:
+        if order.verb == Verb.DAMP:
+            if self._mode not in (Mode.DAMPED, Mode.FAULT):
+                self._library.damp()
+                self._mode = Mode.DAMPED
+        elif self._over.any():
+            pass  # what stopped the arm is still there
+        elif order.verb == Verb.TEACH:
+            self._library.teach()
+            self._mode, self._text = Mode.TEACHING, ""
+        elif self._mode != Mode.ENGAGED:
+            self._streamer.anchor(reading.joints[0], reading.gripper, time.monotonic())
+            self._freshness.forget()
+            self._library.engage(self._streamer.output)
+            self._mode, self._text = Mode.ENGAGED, ""
+        self._acknowledged = order.number
+
+    def _report(self, reading: Reading, now: float, tick: int) -> None:
+        report = Report(
+            self._mode,
+            self._acknowledged,
+            tick,
+            now,
+            *reading.joints,
+            reading.gripper,
+            self._text,
+        )
+        _try_send(self._link, report)
+
+
+def _try_send(link: socket.socket, report: Report) -> None:
+    try:
+        link.send(report.pack())
+    except OSError:
+        pass  # a driver that does not read loses reports; one that is gone is noticed on reading
+
+
+def main() -> None:
+    """Run the child."""
+    link = socket.socket(fileno=int(sys.argv[1]))
+    link.setblocking(False)
+    child = Child(link, ChildConfig.from_json(sys.argv[2]))
+
+    def leave(number: int, frame: object) -> None:
+        child.leaving = True
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
+    try:
+        child.run()
+    except Exception as error:  # the library raises RuntimeError, ValueError and what pybind makes
+        nothing = np.zeros(6)
+        text = f"{type(error).__name__}: {error}"
+        _try_send(
+            link, Report(Mode.FAULT, 0, 0, time.monotonic(), nothing, nothing, nothing, 0.0, text)
+        )
+        raise
+
+
+if __name__ == "__main__":
+    main()

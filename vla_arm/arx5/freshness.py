@@ -1,0 +1,54 @@
+"""Whether the motors still answer, judged from what they say.
+
+The library stamps every state with the present time, answered or not, so its stamps prove nothing.
+A motor that answers cannot report the same position, speed and torque to the bit while its target
+moves away from it: at the least its torque follows the error.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+STANDING = 0.1
+"""How long a motor's numbers may stand still while its target moves [s]."""
+MOVED = 0.003
+"""By how much the target must have moved to prove it: dozens of quanta of the torque [rad]."""
+
+
+class Freshness:
+    """Compares targets with states, joint by joint."""
+
+    def __init__(self) -> None:
+        self._seen: NDArray[np.float64] | None = None
+        self._since = np.zeros(0)
+        self._target = np.zeros(0)
+
+    def forget(self) -> None:
+        """Start anew: the arm was let go."""
+        self._seen = None
+
+    def silent(
+        self, state: NDArray[np.float64], target: NDArray[np.float64], now: float
+    ) -> list[int]:
+        """Judge one state.
+
+        Args:
+            state: position, velocity, torque by joint. Shape (3, n).
+            target: what the joints were last sent. Shape (n,) [rad].
+            now: steady clock [s].
+
+        Returns:
+            Joints, counted from 1, that do not answer.
+        """
+        if self._seen is None:
+            self._seen, self._target = state.copy(), target.copy()
+            self._since = np.full(target.size, now)
+            return []
+        changed = (state != self._seen).any(axis=0)
+        self._seen = state.copy()
+        self._since = np.where(changed, now, self._since)
+        self._target = np.where(changed, target, self._target)
+        late = now - self._since > STANDING
+        moved = np.abs(target - self._target) > MOVED
+        return [int(joint) + 1 for joint in np.flatnonzero(late & moved)]

@@ -1,0 +1,93 @@
+"""The vendor's library, with its traps closed: states are kept while they are read, arrays copied."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SETTLING = 0.01
+"""The library takes so long to see a new target before stiffness may come [s]."""
+TEACH_DAMPING = 0.25
+"""Share of the damping while the arm is guided by hand."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One state.
+
+    Attributes:
+        joints: position [rad], velocity [rad/s], torque [Nm] by joint. Shape (3, 6).
+        gripper: opening [m].
+        gripper_torque: [Nm].
+        age: of the library's last cycle [s]; says nothing about the motors.
+    """
+
+    joints: NDArray[np.float64]
+    gripper: float
+    gripper_torque: float
+    age: float
+
+
+class Library:
+    """An ``Arx5JointController`` in joint space with gravity compensation.
+
+    Args:
+        model: name of the arm in the library.
+        interface: CAN interface.
+
+    Raises:
+        RuntimeError: the library does not find interface or motors.
+    """
+
+    def __init__(self, model: str, interface: str) -> None:
+        import arx5_interface as arx5  # only the child may load it
+
+        self._arx5 = arx5
+        robot = arx5.RobotConfigFactory.get_instance().get_config(model)
+        self._control = arx5.ControllerConfigFactory.get_instance().get_config(
+            "joint_controller", 6
+        )
+        self._control.gravity_compensation = True
+        self._control.shutdown_to_passive = True
+        self.gripper_torque_max = float(robot.gripper_torque_max)
+        self._arm: Any = arx5.Arx5JointController(robot, self._control, interface)
+
+    def read(self) -> Reading:
+        """The newest state."""
+        state = self._arm.get_joint_state()  # a temporary's arrays would dangle
+        joints = np.array((state.pos(), state.vel(), state.torque()))
+        age = float(self._arm.get_timestamp()) - float(state.timestamp)
+        return Reading(joints, float(state.gripper_pos), float(state.gripper_torque), age)
+
+    def send(self, command: NDArray[np.float64]) -> None:
+        """Send joint targets [rad] and opening [m]. Shape (7,)."""
+        target = self._arx5.JointState(6)
+        target.pos()[:] = command[:6]
+        target.gripper_pos = float(command[6])
+        self._arm.set_joint_cmd(target)
+
+    def engage(self, command: NDArray[np.float64]) -> None:
+        """Become stiff at targets that are where the arm is. Shape (7,)."""
+        self.send(command)
+        time.sleep(SETTLING)
+        control = self._control
+        gains = control.default_kp, control.default_kd
+        gripper = control.default_gripper_kp, control.default_gripper_kd
+        self._arm.set_gain(self._arx5.Gain(*gains, *gripper))
+
+    def damp(self) -> None:
+        """No stiffness: gravity is compensated and motion braked."""
+        self._arm.set_to_damping()
+
+    def teach(self) -> None:
+        """No stiffness and little damping: the arm can be guided by hand, the gripper too."""
+        damping = TEACH_DAMPING * np.asarray(self._control.default_kd)
+        self._arm.set_gain(self._arx5.Gain(np.zeros(6), damping, 0.0, 0.0))
+
+    def close(self) -> None:
+        """Damp for about two seconds and leave the bus."""
+        self._arm = None

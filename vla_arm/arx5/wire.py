@@ -1,0 +1,142 @@
+"""What passes between the driver and its child: packets over one Unix socket, never waited for."""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+JOINTS = 6
+MAX_PACKET = 1024
+_ORDER = struct.Struct("<BQd8d")
+_REPORT = struct.Struct("<BQQd19d")
+
+
+class Verb(enum.IntEnum):
+    """What the child shall do."""
+
+    ALIVE = 0
+    FOLLOW = 1
+    DAMP = 2
+    ENGAGE = 3
+    TEACH = 4
+
+
+class Mode(enum.IntEnum):
+    """What the child does."""
+
+    STARTING = 0
+    DAMPED = 1
+    ENGAGED = 2
+    TEACHING = 3
+    FAULT = 4
+
+
+@dataclass(frozen=True)
+class ChildConfig:
+    """What the child needs to know at its start.
+
+    Attributes:
+        model: of the arm, as the library names it.
+        interface: CAN interface, e.g. ``can0``.
+        lower, upper: joint ranges [rad].
+        velocity: largest joint speeds, of targets and as measured [rad/s].
+        torque: largest joint torques [Nm].
+        gripper_max: largest opening [m].
+        period: between the driver's targets [s].
+    """
+
+    model: str
+    interface: str
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    velocity: tuple[float, ...]
+    torque: tuple[float, ...]
+    gripper_max: float
+    period: float
+
+    def to_json(self) -> str:
+        """One line of text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ChildConfig:
+        """The inverse of :meth:`to_json`."""
+        values = json.loads(text)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class Order:
+    """From the driver.
+
+    Attributes:
+        verb: what to do.
+        number: counts up.
+        time: steady clock when it was given [s].
+        positions: joint targets of FOLLOW. Shape (6,) [rad].
+        gripper: opening of FOLLOW [m].
+        torque_scale: share of the torque limits above which the child damps.
+    """
+
+    verb: Verb
+    number: int
+    time: float
+    positions: NDArray[np.float64]
+    gripper: float
+    torque_scale: float
+
+    def pack(self) -> bytes:
+        """The packet."""
+        return _ORDER.pack(
+            self.verb, self.number, self.time, *self.positions, self.gripper, self.torque_scale
+        )
+
+    @classmethod
+    def unpack(cls, packet: bytes) -> Order:
+        """The inverse of :meth:`pack`."""
+        verb, number, time, *values = _ORDER.unpack(packet)
+        return cls(Verb(verb), number, time, np.array(values[:6]), values[6], values[7])
+
+
+@dataclass(frozen=True)
+class Report:
+    """From the child; also its heartbeat.
+
+    Attributes:
+        mode: what it does.
+        acknowledged: number of the last order that it obeyed.
+        tick: counts control periods; the state of a new one is to be passed on.
+        time: steady clock of the measurement [s].
+        positions, velocities, torques: Shape (6,) each [rad], [rad/s], [Nm].
+        gripper: opening [m].
+        text: what is wrong; empty if nothing is.
+    """
+
+    mode: Mode
+    acknowledged: int
+    tick: int
+    time: float
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+    torques: NDArray[np.float64]
+    gripper: float
+    text: str = ""
+
+    def pack(self) -> bytes:
+        """The packet."""
+        numbers = (*self.positions, *self.velocities, *self.torques, self.gripper)
+        head = _REPORT.pack(self.mode, self.acknowledged, self.tick, self.time, *numbers)
+        return head + self.text.encode()[: MAX_PACKET - _REPORT.size]
+
+    @classmethod
+    def unpack(cls, packet: bytes) -> Report:
+        """The inverse of :meth:`pack`."""
+        mode, acknowledged, tick, time, *v = _REPORT.unpack_from(packet)
+        text = packet[_REPORT.size :].decode(errors="replace")
+        arrays = np.array(v[:6]), np.array(v[6:12]), np.array(v[12:18])
+        return cls(Mode(mode), acknowledged, tick, time, *arrays, v[18], text)
