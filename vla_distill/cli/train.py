@@ -19,6 +19,7 @@ class Arguments:
         steps: optimiser steps, instead of the file's.
         seed: instead of the file's.
         threads: CPU threads of torch, instead of the file's.
+        init: folder of a policy to start from, instead of the file's.
     """
 
     config: str
@@ -27,6 +28,7 @@ class Arguments:
     steps: int | None = None
     seed: int | None = None
     threads: int | None = None
+    init: str | None = None
 
 
 def main(arguments: Arguments) -> int:
@@ -45,6 +47,7 @@ def main(arguments: Arguments) -> int:
         steps=arguments.steps,
         seed=arguments.seed,
         threads=arguments.threads,
+        init=arguments.init,
     )
     dataset = Dataset(config.data)
     seeds = np.array([record.seed for record in dataset.episodes])

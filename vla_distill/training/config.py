@@ -10,6 +10,8 @@ import yaml
 
 from vla_policy.errors import PolicyError
 
+PRECISIONS = ("auto", "bf16", "no")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -33,7 +35,9 @@ class TrainConfig:
         scene_weight: of the losses on what is where, known in simulated scenes; 0 for others.
         brightness, contrast: widest photometric change of an image, each way.
         held_out: share of the episodes kept for the validation loss.
-        precision: ``bf16`` or ``no``.
+        precision: ``bf16``, ``no`` (float32), or ``auto``: bf16 where the processor multiplies it,
+            as without that it is ten times slower than float32.
+        init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
@@ -56,7 +60,8 @@ class TrainConfig:
     brightness: float = 0.1
     contrast: float = 0.1
     held_out: float = 0.02
-    precision: str = "bf16"
+    precision: str = "auto"
+    init: str = ""
     log_every: int = 50
     save_every: int = 500
     threads: int = 0
@@ -65,8 +70,8 @@ class TrainConfig:
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise PolicyError(name, got=getattr(self, name), expected="at least 1")
-        if self.precision not in ("bf16", "no"):
-            raise PolicyError("precision", got=self.precision, expected="bf16 or no")
+        if self.precision not in PRECISIONS:
+            raise PolicyError("precision", got=self.precision, expected=f"one of {PRECISIONS}")
 
     def learning_rate_at(self, step: int) -> float:
         """Warm-up, plateau, linear decay to zero."""

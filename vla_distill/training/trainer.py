@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tokenizers import Tokenizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_distill.dataset import FrameStore
@@ -22,12 +23,13 @@ from vla_distill.training.curve import draw_curve
 from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch, Samples
 from vla_distill.training.scenes import Scenes
-from vla_policy.checkpoint import save_policy
+from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig, preset
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.model.tokenizer import word_tokenizer, words_of
+from vla_sim.instructions import all_words
 
 VALIDATION_ROWS = 256
 
@@ -53,16 +55,17 @@ class Trainer:
         self.config = config
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.accelerator = Accelerator(mixed_precision=_precision(config.precision))
         set_seed(config.seed)
-        self.model = _sized(preset(config.preset), frames)
+        start = load_policy(config.init) if config.init else None
+        self.model = _sized(start.network.config if start else preset(config.preset), frames)
         scenes = None
         if seeds is not None and config.scene_weight:
             scenes = Scenes(frames, seeds, self.model)
         self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed, scenes)
-        self.statistics = self.samples.statistics()
-        self.tokenizer = word_tokenizer(words_of(frames.instructions))
-        objective = Objective(VlaNetwork(self.model), config)
+        self.statistics = start.statistics if start else self.samples.statistics()
+        self.tokenizer = start.tokenizer if start else _words(frames, seeds is not None)
+        objective = Objective(start.network if start else VlaNetwork(self.model), config)
         self.average = AveragedModel(
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         ).to(self.accelerator.device)
@@ -72,6 +75,7 @@ class Trainer:
             betas=(0.9, 0.95),
             fused=True,
         )
+        objective.train()  # a loaded network comes in eval mode
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.accelerator.register_for_checkpointing(self.average)
         self.folder = Path(config.out)
@@ -240,6 +244,20 @@ def _sized(model: ModelConfig, frames: FrameStore) -> ModelConfig:
             expected=f"{model.image_size}x{model.image_size}",
         )
     return model
+
+
+def _words(frames: FrameStore, simulated: bool) -> Tokenizer:
+    """The words of the demonstrations, and of all scenes there can be if they are simulated: then
+    training can go on with demonstrations of other scenes."""
+    return word_tokenizer(words_of(frames.instructions) | set(all_words() if simulated else ()))
+
+
+def _precision(wanted: str) -> str:
+    """What ``auto`` means on this machine."""
+    if wanted != "auto":
+        return wanted
+    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16" if fast else "no"
 
 
 def _groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
