@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from vla_distill.evaluation.episode import EpisodeResult
     from vla_distill.evaluation.evaluation import Evaluation
+    from vla_policy.contract import Policy
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Arguments:
     """Simulated time that a chunk takes: none, measured (on this machine) or milliseconds."""
     swap: bool = False
     """Keep each scene but ask for another of its objects; success is that one."""
+    blank: Literal["", "front", "wrist"] = ""
+    """Show the policy plain grey instead of this camera's images."""
     replan_steps: int = 2
     """Chunk steps (0.1 s each) after which a new chunk is asked for."""
     batch: int = 10
@@ -59,13 +62,12 @@ def main(arguments: Arguments) -> int:
     from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
     from vla_distill.evaluation.machine import command, commit, cores, machine
-    from vla_policy.checkpoint import load_policy
 
     if arguments.videos and arguments.out is None:
         raise DistillError(
             "--videos", got=arguments.videos, expected="--out as well, for the files"
         )
-    source = functools.partial(load_policy, arguments.policy, device=arguments.device)
+    source = functools.partial(_load, arguments.policy, arguments.device, arguments.blank)
     config = EvaluationConfig(
         tasks=pick_tasks(arguments.suite, arguments.tasks),
         episodes=arguments.episodes,
@@ -88,6 +90,7 @@ def main(arguments: Arguments) -> int:
         "instructions": arguments.instructions,
         "latency": arguments.latency,
         "swap": arguments.swap,
+        "blank": arguments.blank,
         "replan_steps": arguments.replan_steps,
         "batch": arguments.batch,
         "commit": commit(),
@@ -102,6 +105,14 @@ def main(arguments: Arguments) -> int:
     if arguments.out:
         _sheet(arguments.out, evaluation)
     return 0
+
+
+def _load(path: Path, device: str, blank: str) -> Policy:
+    from vla_distill.evaluation.handicap import Blindfold
+    from vla_policy.checkpoint import load_policy
+
+    policy = load_policy(path, device=device)
+    return Blindfold(policy, blank) if blank else policy
 
 
 class _Bar:
