@@ -180,7 +180,8 @@ def page(record: dict[str, Any]) -> str:
         "# The teacher, measured",
         "",
         f"`{record['command']}` on {record['machine']['cores']} cores"
-        f" ({record['machine']['processor']}), commit {record['commit']}, policy `{record['policy']}`, evaluation seeds"
+        f" ({record['machine']['processor']}), commit {record['commit']},"
+        f" policy `{record['policy']}`, evaluation seeds"
         f" {record['seeds'][0]} to {record['seeds'][1]}; 95 % Wilson intervals.",
         "Success must hold for a second. Training data come from seeds of 1,000,000 and more.",
         "",
