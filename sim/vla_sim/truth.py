@@ -112,6 +112,11 @@ class Truth:
         reach = np.abs(self.rotation(name).as_matrix()[2]) @ half
         return self.position(name) + (0.0, 0.0, reach)
 
+    def foot(self, name: str) -> NDArray[np.float64]:
+        """The middle of the end of the object's own z axis that is lower now. Shape (3,) [m]."""
+        axis = self.rotation(name).as_matrix()[:, 2]
+        return self.position(name) - np.copysign(self.item(name).height / 2, axis[2]) * axis
+
     def touched(self, name: str) -> bool:
         """Whether anything but the table, containers or other objects touches the object."""
         count = self._data.ncon

@@ -13,7 +13,7 @@ from vla_sim.errors import SimulationError
 from vla_sim.scene.fixtures import Fixture
 from vla_sim.scene.fixtures.containers import CONTAINER_RADIUS, CONTAINERS
 from vla_sim.scene.fixtures.turntable import Spin
-from vla_sim.scene.items import COLOURS, KINDS, Item
+from vla_sim.scene.items import COLOURS, KINDS, PEG, Item
 
 Thing = TypeVar("Thing", Item, Fixture)
 
@@ -33,7 +33,7 @@ class LayoutLimits:
         finger_room: free distance around an object, for the open fingers [m].
         container_gap: free distance between the two containers [m].
         shared_colour: probability that two objects have the same colour and differ in kind.
-        cube_yaw: largest yaw of a cube [rad]; more would look the same.
+        cube_yaw: largest yaw of a cube or peg [rad]; more would look the same.
         block_yaw: largest yaw of a block [rad].
         block_turn: largest yaw of a block from its direction seen from the base [rad], where the
             last joint still reaches with room to spare.
@@ -179,6 +179,9 @@ def draw_size(rng: Generator, kind: str) -> tuple[float, float, float]:
     if kind == "cylinder":
         width = float(rng.uniform(0.030, 0.036))
         return (width, width, float(rng.uniform(0.055, 0.062)))
+    if kind == PEG:
+        width = float(rng.uniform(0.019, 0.021))
+        return (width, width, float(rng.uniform(0.068, 0.072)))
     return (
         float(rng.uniform(0.060, 0.066)),
         float(rng.uniform(0.026, 0.031)),
@@ -194,7 +197,7 @@ def draw_yaw(rng: Generator, kind: str, azimuth: float, limits: LayoutLimits) ->
     """Yaw; the fingers close across the object's y, so the last joint must reach it."""
     if kind == "cylinder":
         return 0.0
-    if kind == "cube":
+    if kind in ("cube", PEG):
         return float(rng.uniform(-limits.cube_yaw, limits.cube_yaw))
     low = max(-limits.block_yaw, azimuth - limits.block_turn)
     high = min(limits.block_yaw, azimuth + limits.block_turn)
