@@ -23,6 +23,8 @@ HOVER: Final = KNOB[2] + 0.055
 """Height of the tool point from which it goes down on a knob [m]."""
 RISEN: Final = 0.12
 """Height of the tool point that it goes back to [m]."""
+GRIPPED: Final = 2 * KNOB[1] + 0.003
+"""Opening of the gripper up to which the fingers are at the knob [m]."""
 PULLED: Final = 0.062
 """Travel that it pulls to [m]."""
 ENOUGH: Final = 0.056
@@ -48,11 +50,11 @@ class OpenPlan:
             if _around(truth, end, yaw):
                 return replace(waypoint, opening=CLOSED, phase="close")
             return waypoint
-        if not hand.settled and travel < 0.003:
-            return Waypoint(pose[:3], yaw_of(Rotation.from_rotvec(pose[3:])), CLOSED, True, "close")
+        own_yaw = yaw_of(Rotation.from_rotvec(pose[3:]))
+        if truth.gripper_opening() > GRIPPED and not hand.settled:
+            return Waypoint(pose[:3], own_yaw, CLOSED, True, "close")
         if not _holds(truth, knob):
-            up = pose[:3] + (0.0, 0.0, 0.02)
-            return Waypoint(up, yaw_of(Rotation.from_rotvec(pose[3:])), OPEN, True, "retry")
+            return Waypoint(pose[:3] + (0.0, 0.0, 0.02), own_yaw, OPEN, True, "retry")
         return Waypoint(_pulled(chest), yaw, CLOSED, True, "pull")
 
     def _leave(self, truth: Truth, pose: NDArray[np.float64]) -> Waypoint:
@@ -81,8 +83,5 @@ def _around(truth: Truth, end: NDArray[np.float64], yaw: float) -> bool:
 def _holds(truth: Truth, knob: NDArray[np.float64]) -> bool:
     """Whether the closed fingers have the knob between them."""
     away = truth.gripper_position() - knob
-    return (
-        float(np.linalg.norm(away[:2])) < 0.02
-        and away[2] < 0.0
-        and truth.gripper_opening() > KNOB[1]
-    )
+    gripped = KNOB[1] < truth.gripper_opening() < GRIPPED
+    return gripped and float(np.linalg.norm(away[:2])) < 0.02 and away[2] < 0.0
