@@ -28,9 +28,37 @@ class ArmState:
     stamp: float
 
 
+class Obedient:
+    """Of backends whose arm looks after itself: no trouble of its own, nothing to engage."""
+
+    trouble = passive = note = ""
+
+    def engage(self) -> str:
+        """See :class:`ArmBackend`."""
+        return ""
+
+    def damp(self) -> None:
+        """See :class:`ArmBackend`; position servos keep the last target."""
+
+
 @runtime_checkable
 class ArmBackend(Protocol):
     """Sends what the safety gate has passed, and measures. Nothing else may call ``send``."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the arm cannot be moved, until :meth:`engage`; empty if it can."""
+        ...
+
+    @property
+    def passive(self) -> str:
+        """Why the arm follows no commands by intent, as when guided by hand; empty if it does."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What a user must know while all is well, e.g. that nothing is sent; mostly empty."""
+        ...
 
     def connect(self) -> None:
         """Reach the arm; it does not move by this.
@@ -38,6 +66,18 @@ class ArmBackend(Protocol):
         Raises:
             ArmError: the arm does not answer.
         """
+        ...
+
+    def engage(self) -> str:
+        """Hold the arm where it is, ready to follow; ends a trouble whose cause is gone.
+
+        Returns:
+            Why that cannot be now; empty if it can.
+        """
+        ...
+
+    def damp(self) -> None:
+        """Let the arm come to rest without stiffness, where it can; never waits."""
         ...
 
     def send(self, command: JointCommand) -> None:

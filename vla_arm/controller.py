@@ -51,6 +51,11 @@ class EndEffectorController:
         """Whether the emergency stop is latched."""
         return self._gate.stopped
 
+    def set_limits(self, limits: ArmLimits) -> None:
+        """Judge by other limits from now on."""
+        self.limits = limits
+        self._gate.set_limits(limits)
+
     def reset(self, q: ArrayLike, gripper_opening: float) -> None:
         """Start from where the arm is. Counters and a latched emergency stop stay.
 

@@ -68,17 +68,22 @@ class SafetyGate:
     """
 
     def __init__(self, arm: ArmModel, limits: ArmLimits, dt: float) -> None:
-        self._arm, self._limits, self._dt = arm, limits, dt
+        self._arm, self._dt = arm, dt
         self._lower, self._upper = arm.lower, arm.upper
-        self._joint_step = arm.velocity * limits.joint_speed_scale * dt
-        self._low, self._high = limits.box
-        self._collision = CollisionModel(arm, limits.table_z, limits.table_margin)
+        self.set_limits(limits)
         self._kinematics = ArmKinematics(arm)
         self._positions: NDArray[np.float64] = np.clip(np.zeros(6), self._lower, self._upper)
         self._pose = self._kinematics.forward(self._positions)
         self._gripper = 0.0
         self._stopped = False
         self.counters = Counters()
+
+    def set_limits(self, limits: ArmLimits) -> None:
+        """Judge by other limits from now on; nothing that is latched changes."""
+        self._limits = limits
+        self._joint_step = self._arm.velocity * limits.joint_speed_scale * self._dt
+        self._low, self._high = limits.box
+        self._collision = CollisionModel(self._arm, limits.table_z, limits.table_margin)
 
     @property
     def positions(self) -> NDArray[np.float64]:

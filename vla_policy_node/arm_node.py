@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from vla_msgs.msg import ArmStatus, EndEffectorCommand, EndEffectorState
 
@@ -12,9 +15,9 @@ from vla_arm.backend import ArmState
 from vla_arm.controller import EndEffectorController, JointCommand, Reason
 from vla_arm.joint_table import get_arm
 from vla_arm.kinematics import ArmKinematics
-from vla_arm.limits import ArmLimits
 from vla_policy import conversions
 from vla_policy.errors import PolicyError
+from vla_policy_node.arm_limits import limits_of, refusal
 from vla_policy_node.backends import make_backend
 from vla_policy_node.clock import Arrival, FrozenClock, StampJump
 from vla_policy_node.homing import Homing
@@ -39,8 +42,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         """Build the controller and connect the backend."""
         settings = self.settings
         arm = get_arm(settings.arm)
-        limits = ArmLimits(command_timeout=settings.command_timeout)
-        self._controller = EndEffectorController(arm, limits, CONTROL_DT)
+        self._controller = EndEffectorController(arm, limits_of(settings), CONTROL_DT)
         self._kinematics = ArmKinematics(arm)
         self._commands, self._states = Arrival(), Arrival()
         self._jump = StampJump(settings.restart_gap)
@@ -49,7 +51,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._measured: ArmState | None = None
         self._last: tuple[tuple[float, int, int], JointCommand] | None = None
         self._state, self._reason, self._text = ArmStatus.INACTIVE, Reason.OK, "not active"
-        self._fault = ""
+        self._fault, self._stop_cause = "", (Reason.ESTOP, "")
         self._refused_since: float | None = None
         self._refusing = 0.0
         self._state_out = self.publisher(EndEffectorState, "ee_state", COMMAND)
@@ -62,6 +64,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         )
         self._backend.connect()
         self.subscribe(EndEffectorCommand, "ee_command", self._on_command, COMMAND)
+        self.subscribe(Bool, "emergency_stop", self._on_emergency_stop, COMMAND)
         self.serve(Trigger, "estop", self._on_estop)
         self.serve(Trigger, "reset_estop", self._on_reset_estop)
         self.serve(Trigger, "home", self._on_home)
@@ -72,13 +75,26 @@ class ArmNode(SettingsNode[ArmSettings]):
         """Follow commands from now on, starting from where the arm is."""
         self._jump = StampJump(self.settings.restart_gap)
         self._commands.forget()
-        self._measured = None
+        self._measured, self._fault = None, ""
+        self._engaged = False
         self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, "no joint_states yet")
 
     def deactivate(self) -> None:
         """Hold the arm where it was last sent."""
         self._hold(Reason.OTHER)
         self._enter(ArmStatus.INACTIVE, Reason.OTHER, "not active")
+
+    def settings_changed(self) -> None:
+        """Limits may have become tighter."""
+        self._controller.set_limits(limits_of(self.settings))
+
+    def _on_set_parameters(self, given: list[Parameter]) -> Any:
+        now = {name: self.get_parameter(name).value for name in ArmSettings.__dataclass_fields__}
+        wanted = {p.name: p.value for p in given if p.name in now}
+        types_fit = all(type(value) is type(now[name]) for name, value in wanted.items())
+        if types_fit and (why := refusal(now, wanted)):
+            return SetParametersResult(successful=False, reason=why)
+        return super()._on_set_parameters(given)
 
     def cleanup(self) -> None:
         """Let go of the arm."""
@@ -106,6 +122,8 @@ class ArmNode(SettingsNode[ArmSettings]):
             return
         self._states.mark(measured.stamp)
         self._fault = ""
+        if not self._engaged and not self._controller.stopped:
+            self._engaged = not self._backend.engage()
         if self._jump(measured.stamp):
             # A reset or an outage: go on from where the arm is, not from where it was sent.
             self._controller.reset(measured.positions, measured.gripper)
@@ -113,6 +131,8 @@ class ArmNode(SettingsNode[ArmSettings]):
             self._homing = self._last = self._refused_since = None
             self._refusing = 0.0
             self._enter(*self._rest())
+        elif self._backend.passive:
+            self._controller.reset(measured.positions, measured.gripper)
         elif self._controller.observe(measured.positions):
             self.get_logger().warning("the arm was moved from outside: holding it where it is")
         if self._state == ArmStatus.HOLD and self._reason == Reason.NO_JOINT_STATES:
@@ -155,6 +175,8 @@ class ArmNode(SettingsNode[ArmSettings]):
             return controller.hold(Reason.OTHER), text
         if blocked := self._blocked():
             return controller.hold(blocked[0]), blocked[1]
+        if passive := self._backend.passive:
+            return controller.hold(Reason.OTHER), passive
         try:
             pose = conversions.pose_from_message(message.pose)
         except PolicyError as error:
@@ -174,7 +196,9 @@ class ArmNode(SettingsNode[ArmSettings]):
     def _on_watchdog(self) -> None:
         if not self.active:
             return
-        if self._measured is None:
+        if (trouble := self._backend.trouble) and not self._controller.stopped:
+            self._stop(Reason.BACKEND_LOST, trouble)
+        if self._measured is None and not self._controller.stopped:
             if self._fault:
                 self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, self._fault)
             return
@@ -213,16 +237,36 @@ class ArmNode(SettingsNode[ArmSettings]):
 
     # Services.
 
-    def _on_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+    def _stop(self, reason: Reason, text: str) -> None:
+        """Latch the stop, let the arm be damped where it can be, and say why."""
         self._controller.stop()
         self._homing = None
-        self._hold(Reason.ESTOP)
-        self._enter(ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop")
+        self._hold(reason)
+        self._backend.damp()
+        self._engaged = False
+        self._stop_cause = reason, f"{text}; stopped until reset_estop"
+        self._enter(ArmStatus.ESTOP, *self._stop_cause)
+
+    def _on_emergency_stop(self, message: Bool) -> None:
+        if message.data:
+            self._stop(Reason.ESTOP, "emergency stop by topic")
+
+    def _on_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        self._stop(Reason.ESTOP, "emergency stop")
         response.success, response.message = True, "stopped"
         return response
 
     def _on_reset_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        if self.active and self._controller.stopped:
+            # The arm may have sunk or been moved: go on from where it is.
+            if why := self._backend.engage():
+                response.success, response.message = False, f"the arm is not ready: {why}"
+                return response
+            self._engaged = True
+            if self._measured is not None:
+                self._controller.reset(self._measured.positions, self._measured.gripper)
         self._controller.reset_stop()
+        self._last = None
         if self._state == ArmStatus.ESTOP:
             self._enter(*self._rest())
         response.success, response.message = True, "released"
@@ -256,10 +300,10 @@ class ArmNode(SettingsNode[ArmSettings]):
         """Keep the books of accepted and refused commands."""
         if command.accepted:
             self._refused_since, self._refusing = None, 0.0
-            self._enter(ArmStatus.MOVING, Reason.OK, "following commands")
+            self._enter(ArmStatus.MOVING, Reason.OK, self._noted("following commands"))
         elif self._controller.stopped:
-            self._enter(ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop")
-        elif not moving:
+            self._enter(ArmStatus.ESTOP, *self._stop_cause)
+        elif not moving and not self._backend.passive:
             self._refused_since, self._refusing = None, 0.0
             if self._blocked() is None:
                 self._enter(ArmStatus.READY, Reason.POLICY_HOLD, text)
@@ -272,8 +316,13 @@ class ArmNode(SettingsNode[ArmSettings]):
 
     def _rest(self) -> tuple[int, Reason, str]:
         if self._controller.stopped:
-            return ArmStatus.ESTOP, Reason.ESTOP, "emergency stop, until reset_estop"
-        return ArmStatus.READY, Reason.OK, "ready"
+            return ArmStatus.ESTOP, *self._stop_cause
+        if self._backend.passive:
+            return ArmStatus.HOLD, Reason.OTHER, self._backend.passive
+        return ArmStatus.READY, Reason.OK, self._noted("ready")
+
+    def _noted(self, text: str) -> str:
+        return f"{text} ({self._backend.note})" if self._backend.note else text
 
     def _enter(self, state: int, reason: Reason, text: str) -> None:
         changed = (state, reason) != (self._state, self._reason)

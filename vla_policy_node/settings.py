@@ -103,6 +103,134 @@ class ArmSettings:
     home_speed: float = setting(
         0.8, "greatest joint speed of the motion home", unit="rad/s", low=0.05, high=3.0
     )
+    hardware_mode: str = setting(
+        "dry_run",
+        "of the backend arx5. dry_run: nothing is sent; slow: speeds times slow_scale; teach: "
+        "the arm is guided by hand",
+        choices=("dry_run", "slow", "full", "teach"),
+    )
+    can_interface: str = setting("can0", "CAN interface of the backend arx5")
+    slow_scale: float = setting(
+        0.2, "share of the speed limits in hardware_mode slow", low=0.01, high=1.0
+    )
+    controller: str = setting(
+        "", "name of the ros2_control controller or MoveIt Servo node that the backend speaks to"
+    )
+    workspace_min_x: float = setting(
+        0.08,
+        "least x of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    workspace_min_y: float = setting(
+        -0.4,
+        "least y of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    workspace_min_z: float = setting(
+        0.0,
+        "least z of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    workspace_max_x: float = setting(
+        0.6,
+        "greatest x of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    workspace_max_y: float = setting(
+        0.4,
+        "greatest y of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    workspace_max_z: float = setting(
+        0.5,
+        "greatest z of the tool point",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    table_z: float = setting(
+        0.0,
+        "height of the table in base_link",
+        unit="m",
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    linear_speed: float = setting(
+        0.6,
+        "greatest speed of the tool point",
+        unit="m/s",
+        low=0.001,
+        high=1.5,
+        live=True,
+    )
+    angular_speed: float = setting(
+        3.0,
+        "greatest turning speed of the tool",
+        unit="rad/s",
+        low=0.01,
+        high=6.0,
+        live=True,
+    )
+    joint_speed_scale: float = setting(
+        1.0,
+        "share of the joint table's speeds",
+        low=0.01,
+        high=1.0,
+        live=True,
+    )
+    torque_scale: float = setting(
+        1.0,
+        "share of the joint table's torques above which the arm is damped (arx5)",
+        low=0.05,
+        high=1.0,
+        live=True,
+    )
+    gripper_rate: float = setting(
+        0.25,
+        "greatest change of the opening",
+        unit="m/s",
+        low=0.001,
+        high=0.3,
+        live=True,
+    )
+    orientation_jump: float = setting(
+        1.0,
+        "greatest turn between the last commanded orientation and a target",
+        unit="rad",
+        low=0.01,
+        high=3.2,
+        live=True,
+    )
+    observation_timeout: float = setting(
+        1.0,
+        "oldest observation that a command may rest on",
+        unit="s",
+        low=0.05,
+        high=5.0,
+        live=True,
+    )
+    self_collision: bool = setting(
+        True,
+        "refuse configurations in which the arm touches itself",
+        live=True,
+    )
     publish_tf: bool = setting(
         True, "publish base_link -> eef_link on /tf (off where robot_state_publisher does)"
     )

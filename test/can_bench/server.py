@@ -7,6 +7,7 @@ It listens on FOLDER/INTERFACE for programs on the bus and on FOLDER/control for
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -142,6 +143,8 @@ class Server:
 def main() -> None:
     """Run the server."""
     folder, interface, urdf, kinds, start = sys.argv[1:]
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # motors do not wait for a busy machine
     bank = MotorBank(urdf, tuple(kinds.split(",")), np.array(json.loads(start)))
     Server(Path(folder), interface, bank).run()
 

@@ -5,6 +5,7 @@ No call here waits for the child, :meth:`Driver.stop` excepted.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -242,8 +243,6 @@ class Driver:
         values = np.zeros(JOINTS) if positions is None else positions
         order = Order(verb, self._number, self._clock(), values, gripper, self.torque_scale)
         if self._link is not None:
-            try:
+            with contextlib.suppress(OSError):  # full: the child hangs, which poll() sees
                 self._link.send(order.pack())
-            except OSError:
-                pass  # full: the child hangs, which poll() sees
         return self._number

@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-STANDING = 0.1
+STANDING = 0.15
 """How long a motor's numbers may stand still while its target moves [s]."""
+BLINK = 0.02
+"""A longer pause between looks is the machine's, and does not count as the motors' silence [s]."""
 MOVED = 0.003
 """By how much the target must have moved to prove it: dozens of quanta of the torque [rad]."""
 
@@ -22,6 +24,7 @@ class Freshness:
     def __init__(self) -> None:
         self._seen: NDArray[np.float64] | None = None
         self._since = np.zeros(0)
+        self._looked = 0.0
         self._target = np.zeros(0)
 
     def forget(self) -> None:
@@ -43,8 +46,11 @@ class Freshness:
         """
         if self._seen is None:
             self._seen, self._target = state.copy(), target.copy()
-            self._since = np.full(target.size, now)
+            self._since, self._looked = np.full(target.size, now), now
             return []
+        if now - self._looked > BLINK:
+            self._since += now - self._looked
+        self._looked = now
         changed = (state != self._seen).any(axis=0)
         self._seen = state.copy()
         self._since = np.where(changed, now, self._since)

@@ -1,4 +1,4 @@
-"""The vendor's library, with its traps closed: states are kept while they are read, arrays copied."""
+"""The vendor's library, with its traps closed: states kept while they are read, arrays copied."""
 
 from __future__ import annotations
 

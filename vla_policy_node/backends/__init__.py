@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from vla_arm.backend import ArmBackend
+from vla_policy_node.backends.arx5 import Arx5
 from vla_policy_node.backends.joint_topics import JointTopics
 from vla_policy_node.errors import NodeError
 
-BACKENDS: dict[str, Callable[..., ArmBackend]] = {"joint_topics": JointTopics}
+BACKENDS: dict[str, Callable[..., ArmBackend]] = {
+    "joint_topics": JointTopics,
+    "arx5": Arx5,
+}
 
 __all__ = ["BACKENDS", "ArmBackend", "make_backend"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import JointState
 
-from vla_arm.backend import ArmState
+from vla_arm.backend import ArmState, Obedient
 from vla_arm.controller import JointCommand
 from vla_arm.joint_table import ArmModel
 from vla_policy.conversions import joint_values, seconds, set_stamp
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GRIPPER = "gripper"
 
 
-class JointTopics:
+class JointTopics(Obedient):
     """Speaks ``sensor_msgs/JointState`` both ways; the joint ``gripper`` is the opening [m].
 
     Args:
