@@ -11,7 +11,7 @@ from vla_sim.truth import Truth
 
 WRONG_OBJECT, WRONG_GOAL = "wrong object", "wrong goal"
 NEVER_TOUCHED, DROPPED, NOT_HELD, TIMED_OUT = "never touched", "dropped", "not held", "timed out"
-REFUSED, WRONG_ORDER = "refused", "wrong order"
+REFUSED, TOPPLED, WRONG_ORDER = "refused", "toppled", "wrong order"
 
 NEAR = 0.04
 """A gripper this near to an object's top has come to it [m]."""
