@@ -38,6 +38,7 @@ class PressThenPick(TableTask):
 
     def satisfied(self, truth: Truth, aim: Aim) -> bool:
         """Whether the object is up, after this button and no other was pressed."""
+        assert aim.goal is not None
         pressed, lifted = truth.events.pressed, truth.events.lifted
         if set(pressed) != {aim.goal} or not self._pick.satisfied(truth, aim):
             return False
