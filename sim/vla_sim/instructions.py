@@ -67,6 +67,42 @@ TEMPLATES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "store the {object} in the {goal} please",
         ),
     },
+    "push": {
+        "train": (
+            "push the {object} onto the {goal}",
+            "push the {object} over to the {goal}",
+            "move to the {object} and push it onto the {goal}",
+            "slide the {object} onto the {goal}",
+        ),
+        "new_sentences": (
+            "slide the {object} over to the {goal}",
+            "go to the {object} and slide it onto the {goal}",
+            "push the {object} over onto the {goal}",
+        ),
+        "new_words": (
+            "shove the {object} to the {goal}",
+            "make the {object} lie on the {goal} without lifting it",
+            "nudge the {object} along until it is on the {goal}",
+        ),
+    },
+    "catch": {
+        "train": (
+            "catch the {object}",
+            "pick the {object} off the turntable",
+            "go to the turntable and catch the {object}",
+            "lift the {object} off the turntable",
+        ),
+        "new_sentences": (
+            "catch the {object} and lift it up",
+            "grasp the {object} and lift it off the turntable",
+            "move over to the turntable and pick up the {object}",
+        ),
+        "new_words": (
+            "snatch the {object} from the disc",
+            "get hold of the moving {object}",
+            "take the {object} while it turns",
+        ),
+    },
     "stack": {
         "train": (
             "stack the {object} on the {goal}",

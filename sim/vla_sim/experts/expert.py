@@ -9,6 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from vla_sim.errors import SimulationError
+from vla_sim.experts.catch import CatchPlan
 from vla_sim.experts.hand import Hand
 from vla_sim.experts.insert import InsertPlan
 from vla_sim.experts.motion import Motion, Pace, Waypoint
@@ -17,6 +18,7 @@ from vla_sim.experts.pick import PickPlan
 from vla_sim.experts.place import PlacePlan
 from vla_sim.experts.press import PressPlan
 from vla_sim.experts.press_then_pick import PressThenPickPlan
+from vla_sim.experts.push import PushPlan
 from vla_sim.experts.reach import ReachPlan
 from vla_sim.experts.stack import StackPlan
 from vla_sim.simulation import Simulation
@@ -39,10 +41,12 @@ PLANS: Final[dict[str, type[Plan]]] = {
     "reach": ReachPlan,
     "pick": PickPlan,
     "place": PlacePlan,
+    "push": PushPlan,
     "stack": StackPlan,
-    "insert": InsertPlan,
     "open": OpenPlan,
     "press": PressPlan,
+    "catch": CatchPlan,
+    "insert": InsertPlan,
     "press_then_pick": PressThenPickPlan,
 }
 

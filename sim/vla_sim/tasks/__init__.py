@@ -11,18 +11,21 @@ from vla_sim.constants import CAMERAS
 from vla_sim.errors import SimulationError
 from vla_sim.instructions import write_instruction
 from vla_sim.scene.layout import Layout
+from vla_sim.tasks.catch import Catch
 from vla_sim.tasks.insert import Insert
 from vla_sim.tasks.open import Open
 from vla_sim.tasks.pick import Pick
 from vla_sim.tasks.place import Place
 from vla_sim.tasks.press import Press
 from vla_sim.tasks.press_then_pick import PressThenPick
+from vla_sim.tasks.push import Push
 from vla_sim.tasks.reach import Reach
 from vla_sim.tasks.stack import Stack
 from vla_sim.tasks.task import Aim, Task, TaskStatus
 
 TASKS: Final[dict[str, type[Task]]] = {
-    task.name: task for task in (Reach, Pick, Place, Stack, Open, Press, Insert, PressThenPick)
+    task.name: task
+    for task in (Reach, Pick, Place, Push, Stack, Open, Press, Catch, Insert, PressThenPick)
 }
 """Task name -> class."""
 
