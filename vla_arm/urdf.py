@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vla_arm.joint_table import ArmModel, Joint
-from vla_arm.mjcf import GRIP_FORCE, arm_spec
+from vla_arm.mjcf import CAMERA_FOVY, CAMERA_POSITION, CAMERA_TARGET, GRIP_FORCE, arm_spec
 
 FINGER_SPEED = 0.2
 """Largest speed of a finger that the description states [m/s]."""
@@ -50,6 +50,68 @@ def urdf(arm: ArmModel) -> str:
         _add_finger(robot, arm, name, sign, parent)
     Xml.indent(robot)
     return Xml.tostring(robot, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def control_urdf(arm: ArmModel, plugin: str, controllers: str) -> str:
+    """Write the arm as a URDF with ros2_control tags, for Gazebo.
+
+    Args:
+        arm: the arm's numbers.
+        plugin: the hardware, e.g. ``gz_ros2_control/GazeboSimSystem``.
+        controllers: path of the controllers' parameter file.
+
+    Returns:
+        The document: position commands, position and velocity states of each joint and of
+        ``finger_left``, on a base that is fixed to the link ``world``.
+    """
+    robot = Xml.fromstring(urdf(arm).encode())
+    Xml.SubElement(robot, "link", name="world")
+    _add_joint(robot, "world_joint", "fixed", "world", "base_link", (0.0, 0.0, 0.0))
+    control = Xml.SubElement(robot, "ros2_control", name=arm.name, type="system")
+    Xml.SubElement(Xml.SubElement(control, "hardware"), "plugin").text = plugin
+    for joint in arm.joints:
+        _add_interfaces(control, joint.name, joint.lower, joint.upper)
+    _add_interfaces(control, "finger_left", 0.0, arm.gripper_max / 2)
+    gazebo = Xml.SubElement(robot, "gazebo")
+    system = Xml.SubElement(
+        gazebo,
+        "plugin",
+        filename="gz_ros2_control-system",
+        name="gz_ros2_control::GazeboSimROS2ControlPlugin",
+    )
+    Xml.SubElement(system, "parameters").text = controllers
+    _add_wrist_camera(robot)
+    Xml.indent(robot)
+    return Xml.tostring(robot, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_wrist_camera(robot: Xml.Element) -> None:
+    """Gazebo's sensor at the MuJoCo model's wrist camera; Gazebo's cameras look along x."""
+    way = np.subtract(CAMERA_TARGET, CAMERA_POSITION)
+    pitch = math.atan2(-way[2], math.hypot(way[0], way[1]))
+    gazebo = Xml.SubElement(robot, "gazebo", reference="link6")
+    sensor = Xml.SubElement(gazebo, "sensor", name="wrist", type="camera")
+    pose = (*CAMERA_POSITION, 0.0, pitch, math.atan2(way[1], way[0]))
+    for tag, value in (
+        ("pose", _text(pose)),
+        ("topic", "camera/wrist/image_raw"),
+        ("update_rate", "10"),
+    ):
+        Xml.SubElement(sensor, tag).text = value
+    camera = Xml.SubElement(sensor, "camera")
+    Xml.SubElement(camera, "horizontal_fov").text = _text([math.radians(CAMERA_FOVY)])
+    image = Xml.SubElement(camera, "image")
+    for tag, value in (("width", "96"), ("height", "96"), ("format", "R8G8B8")):
+        Xml.SubElement(image, tag).text = value
+
+
+def _add_interfaces(control: Xml.Element, name: str, lower: float, upper: float) -> None:
+    joint = Xml.SubElement(control, "joint", name=name)
+    command = Xml.SubElement(joint, "command_interface", name="position")
+    for bound, value in (("min", lower), ("max", upper)):
+        Xml.SubElement(command, "param", name=bound).text = _text([value])
+    for state in ("position", "velocity"):
+        Xml.SubElement(joint, "state_interface", name=state)
 
 
 def _add_revolute(robot: Xml.Element, joint: Joint, parent: str, child: str) -> None:

@@ -51,6 +51,7 @@ ROSDEP = {
     "std_msgs": "ros-jazzy-std-msgs",
     "std_srvs": "ros-jazzy-std-srvs",
     "tf2_msgs": "ros-jazzy-tf2-msgs",
+    "trajectory_msgs": "ros-jazzy-trajectory-msgs",
 }
 # Where the import's name is not the requirement's.
 REQUIREMENT = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}

@@ -57,7 +57,7 @@ class Driver:
         self._link: socket.socket | None = None
         self._report: Report | None = None
         self._wanted = Verb.DAMP
-        self._number = 0
+        self._number = self._engaging = 0
         self._heard = self._started = self._retry_at = 0.0
         self._retry = FIRST_RETRY
         self._deadline: tuple[float, int] | None = None
@@ -177,16 +177,11 @@ class Driver:
         return news
 
     def _judge(self, report: Report) -> None:
-        if report.mode == Mode.FAULT and self._obeyed(report):
+        # One from before the newest order to engage is about what that order shall end.
+        if report.mode == Mode.FAULT and report.acknowledged >= self._engaging:
             self._fault(report.text)
         if self._deadline is not None and report.acknowledged >= self._deadline[1]:
             self._deadline = None
-
-    def _obeyed(self, report: Report) -> bool:
-        """Whether a report is later than the newest order to engage."""
-        return report.acknowledged >= self._engaging or self._clock() - self._asked > OBEDIENCE
-
-    _engaging, _asked = 0, 0.0
 
     def _fault(self, text: str) -> None:
         if not self.trouble:
@@ -205,7 +200,7 @@ class Driver:
             self._retry = FIRST_RETRY
         self._retry_at = now + self._retry
         self._retry = min(2 * self._retry, LAST_RETRY)
-        self._report, self._deadline, self._heard = None, None, 0.0
+        self._report, self._deadline, self._heard, self._engaging = None, None, 0.0, 0
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -239,7 +234,7 @@ class Driver:
     ) -> int:
         self._number += 1
         if verb in (Verb.ENGAGE, Verb.TEACH):
-            self._engaging, self._asked = self._number, self._clock()
+            self._engaging = self._number
         values = np.zeros(JOINTS) if positions is None else positions
         order = Order(verb, self._number, self._clock(), values, gripper, self.torque_scale)
         if self._link is not None:

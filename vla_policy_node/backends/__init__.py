@@ -8,10 +8,15 @@ from typing import Any
 from vla_arm.backend import ArmBackend
 from vla_policy_node.backends.arx5 import Arx5
 from vla_policy_node.backends.joint_topics import JointTopics
+from vla_policy_node.backends.joint_trajectory import JointTrajectoryBackend
+from vla_policy_node.backends.servo import ServoPose, ServoTwist
 from vla_policy_node.errors import NodeError
 
 BACKENDS: dict[str, Callable[..., ArmBackend]] = {
     "joint_topics": JointTopics,
+    "joint_trajectory": JointTrajectoryBackend,
+    "servo_pose": ServoPose,
+    "servo_twist": ServoTwist,
     "arx5": Arx5,
 }
 

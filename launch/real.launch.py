@@ -1,0 +1,88 @@
+"""A real ARX5 with a policy that follows instructions: arm_node, policy_node (docs/real_arm.md)."""
+
+import yaml
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from vla_policy_node.bring_up import description, has, lifecycle_node, text
+
+# Name, default (None: must be given), meaning, choices.
+ARGUMENTS = [
+    ("model", None, "the arm's model, as its label says; the wrong one is dangerous", ["X5", "L5"]),
+    ("can_interface", "can0", "CAN interface of the arm", None),
+    (
+        "mode",
+        "dry_run",
+        "dry_run: nothing is sent; slow; full; teach: guided by hand",
+        ["dry_run", "slow", "full", "teach"],
+    ),
+    ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
+    ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
+    ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
+    ("front_image", "camera/front/image_raw", "topic of the front camera's images", None),
+    ("wrist_image", "camera/wrist/image_raw", "topic of the wrist camera's images", None),
+    ("namespace", "", "namespace of all nodes and topics, /tf included", None),
+    ("rviz", "false", "open RViz, where it is installed", ["true", "false"]),
+    ("log_level", "info", "what the nodes log", ["debug", "info", "warn", "error"]),
+]
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+        for name, default, text, choices in ARGUMENTS
+    ]
+    for name, file, meaning in (
+        ("params_file", "real.yaml", "YAML file of node parameters, limits included"),
+        ("extrinsics_file", "cameras/extrinsics.yaml", "YAML file of where the cameras are"),
+        ("rviz_config", "rviz/arm.rviz", "configuration of RViz"),
+    ):
+        path = PathJoinSubstitution([FindPackageShare("lean_vla"), "config", file])
+        arguments.append(DeclareLaunchArgument(name, default_value=path, description=meaning))
+    arm = lifecycle_node(
+        "arm_node",
+        arm=text("model"),
+        can_interface=text("can_interface"),
+        hardware_mode=text("mode"),
+        publish_tf=not has("robot_state_publisher"),
+    )
+    cameras = [
+        (f"camera/{name}/image_raw{suffix}", [LaunchConfiguration(f"{name}_image"), suffix])
+        for name in ("front", "wrist")
+        for suffix in ("", "/compressed")
+    ]
+    policy = lifecycle_node(
+        "policy_node",
+        remappings=cameras,
+        policy=text("policy"),
+        instruction=text("instruction"),
+        device=text("device"),
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", LaunchConfiguration("rviz_config")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    transforms = [OpaqueFunction(function=camera_transforms)] if has("tf2_ros") else []
+    return LaunchDescription([*arguments, *arm, *policy, *description("model"), *transforms, rviz])
+
+
+def camera_transforms(context):
+    """The cameras' places as static transforms."""
+    with open(LaunchConfiguration("extrinsics_file").perform(context)) as file:
+        cameras = yaml.safe_load(file)
+    return [
+        Node(
+            package="tf2_ros",
+            executable="static_transform_publisher",
+            namespace=LaunchConfiguration("namespace"),
+            arguments=[*(str(value) for value in camera["pose"]), camera["parent"], frame],
+            remappings=[("/tf_static", "tf_static")],
+        )
+        for frame, camera in cameras.items()
+    ]

@@ -1,0 +1,87 @@
+"""Launch files of the real arm and of Gazebo, and what they point to, without starting them."""
+
+import importlib.util
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from launch.actions import DeclareLaunchArgument
+
+from vla_arm.joint_table import X5
+from vla_policy_node.arm_limits import limits_of
+from vla_policy_node.parameters import check
+from vla_policy_node.settings import ArmSettings, PolicySettings
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = ROOT / "config"
+
+
+def declared(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "launch" / f"{name}.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    entities = module.generate_launch_description().entities
+    return {e.name: e for e in entities if isinstance(e, DeclareLaunchArgument)}
+
+
+def default(argument):
+    return None if argument.default_value is None else argument.default_value[0].text
+
+
+def test_the_real_arm_names_no_model_and_sends_nothing_by_default():
+    arguments = declared("real")
+    assert arguments["model"].default_value is None
+    assert default(arguments["mode"]) == "dry_run"
+    assert set(arguments["mode"].choices) == {"dry_run", "slow", "full", "teach"}
+
+
+@pytest.mark.parametrize("name", ["real", "gazebo"])
+def test_every_argument_says_what_it_is_for(name):
+    assert all(len(argument.description) > 5 for argument in declared(name).values())
+
+
+def test_real_yaml_holds_settings_and_limits_tighter_than_the_table():
+    nodes = yaml.safe_load((CONFIG / "real.yaml").read_text())
+    arm = nodes["/**/arm_node"]["ros__parameters"]
+    check(ArmSettings, arm)
+    check(PolicySettings, nodes["/**/policy_node"]["ros__parameters"])
+    full = limits_of(ArmSettings(**arm, hardware_mode="full"))
+    slow = limits_of(ArmSettings(**arm, hardware_mode="slow"))
+    assert slow.linear_speed == pytest.approx(full.linear_speed * arm["slow_scale"])
+    assert full.joint_speed_scale <= 0.5 and arm["torque_scale"] < 1.0
+
+
+def test_the_world_holds_a_table_at_the_arms_base_and_the_front_camera():
+    world = ElementTree.parse(CONFIG / "gazebo" / "table.sdf").getroot().find("world")
+    assert {model.get("name") for model in world.findall("model")} >= {"table", "front_camera"}
+    table = world.find("model[@name='table']")
+    z = float(table.findtext("pose").split()[2])
+    height = float(table.findtext("link/collision/geometry/box/size").split()[2])
+    assert z + height / 2 == pytest.approx(0.0)
+    systems = {plugin.get("filename") for plugin in world.findall("plugin")}
+    assert {"gz-sim-physics-system", "gz-sim-sensors-system"} <= systems
+
+
+def test_controllers_and_bridge_speak_on_the_nodes_topics():
+    controllers = yaml.safe_load((CONFIG / "gazebo" / "controllers.yaml").read_text())
+    joints = controllers["arm_controller"]["ros__parameters"]["joints"]
+    assert joints == [*X5.joint_names, "finger_left"]
+    assert controllers["joint_state_broadcaster"]["ros__parameters"]["update_rate"] == 50
+    bridge = yaml.safe_load((CONFIG / "gazebo" / "bridge.yaml").read_text())
+    topics = {entry["ros_topic_name"] for entry in bridge}
+    assert topics == {"clock", "camera/front/image_raw", "camera/wrist/image_raw"}
+
+
+def test_views_parse_and_show_the_arm():
+    rviz = yaml.safe_load((CONFIG / "rviz" / "arm.rviz").read_text())
+    displays = rviz["Visualization Manager"]["Displays"]
+    assert "rviz_default_plugins/RobotModel" in {display["Class"] for display in displays}
+    layout = json.loads((CONFIG / "foxglove" / "arm.json").read_text())
+    services = {c.get("serviceName") for c in layout["configById"].values()}
+    assert {"/estop", "/reset_estop"} <= services
+    for name in ("front", "wrist"):
+        assert (
+            yaml.safe_load((CONFIG / "cameras" / f"{name}.yaml").read_text())["camera_name"] == name
+        )

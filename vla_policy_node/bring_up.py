@@ -1,0 +1,103 @@
+"""What the launch files share: lifecycle nodes brought up by events, the robot's description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ament_index_python.packages import get_packages_with_prefixes
+from launch.actions import EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown, matches_action
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+from vla_arm.joint_table import get_arm
+from vla_arm.urdf import urdf
+
+REMAPPINGS = [("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")]
+"""With a namespace, each robot has a clock and transforms of its own."""
+
+
+def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> list[Any]:
+    """One of our nodes, configured at once and activated when that is done; its end ends all."""
+    node = LifecycleNode(
+        package="lean_vla",
+        executable=executable,
+        name=executable,
+        namespace=LaunchConfiguration("namespace"),
+        output="both",
+        emulate_tty=True,
+        sigkill_timeout="20",
+        parameters=[LaunchConfiguration("params_file"), parameters],
+        remappings=[*REMAPPINGS, *remappings],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+    )
+    ended = Shutdown(reason=f"{executable} has ended")
+    failed = Shutdown(reason=f"{executable} could not be configured")
+
+    def on(goal: str, action: Any, start: str | None = None) -> RegisterEventHandler:
+        return RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=node, start_state=start, goal_state=goal, entities=[action]
+            )
+        )
+
+    return [
+        on("inactive", _change(node, Transition.TRANSITION_ACTIVATE), "configuring"),
+        on("active", LogInfo(msg=f"{executable} is active")),
+        on("unconfigured", EmitEvent(event=failed), "configuring"),
+        RegisterEventHandler(
+            OnProcessExit(
+                target_action=node,
+                # One shutdown is enough: launch fails on a second.
+                on_exit=lambda event, context: (
+                    [] if context.is_shutdown else [EmitEvent(event=ended)]
+                ),
+            )
+        ),
+        node,
+        _change(node, Transition.TRANSITION_CONFIGURE),
+    ]
+
+
+def description(model: str, use_sim_time: Any = False) -> list[Any]:
+    """All links on /tf for the arm that a launch argument names, where the publisher is there."""
+    if "robot_state_publisher" not in get_packages_with_prefixes():
+        return [LogInfo(msg="no robot_state_publisher here: only base_link -> eef_link on /tf")]
+
+    def make(context: Any) -> list[Any]:
+        document = urdf(get_arm(LaunchConfiguration(model).perform(context)))
+        return [state_publisher(document, use_sim_time)]
+
+    return [OpaqueFunction(function=make)]
+
+
+def state_publisher(document: str, use_sim_time: Any) -> Node:
+    """robot_state_publisher with a URDF."""
+    return Node(
+        package="robot_state_publisher",
+        executable="robot_state_publisher",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[{"robot_description": document, "use_sim_time": use_sim_time}],
+        remappings=REMAPPINGS,
+    )
+
+
+def has(package: str) -> bool:
+    """Whether a ROS package is installed."""
+    return package in get_packages_with_prefixes()
+
+
+def text(name: str) -> ParameterValue:
+    """A launch argument as a string parameter."""
+    return ParameterValue(LaunchConfiguration(name), value_type=str)
+
+
+def _change(node: LifecycleNode, transition: int) -> EmitEvent:
+    return EmitEvent(
+        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+    )
