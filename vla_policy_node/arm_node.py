@@ -29,6 +29,8 @@ from vla_policy_node.transforms import make_transforms
 CONTROL_DT = 0.02
 """Time between joint states, and so between commands [s]."""
 WATCHDOG_PERIOD = 0.02
+MOST_STEPS = 2
+"""Commands obeyed after one joint state: two where one was late; a flood buys no speed."""
 STATUS_PERIOD = 0.5
 
 
@@ -54,6 +56,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._fault, self._stop_cause = "", (Reason.ESTOP, "")
         self._refused_since: float | None = None
         self._refusing = 0.0
+        self._steps = self._flooded = 0
         self._state_out = self.publisher(EndEffectorState, "ee_state", COMMAND)
         self._status_out = self.publisher(ArmStatus, "arm_status", LATCHED)
         self._transforms = None
@@ -111,6 +114,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         if self._fault and level == OK:
             level = WARN
         values: dict[str, object] = dict(self._controller.counters.as_dict())
+        values["flooded"] = self._flooded
         values["joint_states silent"] = f"{self._states.silence():.2f} s"
         values["ee_command silent"] = f"{self._commands.silence():.2f} s"
         return level, text, values
@@ -138,6 +142,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         if self._state == ArmStatus.HOLD and self._reason == Reason.NO_JOINT_STATES:
             self._enter(*self._rest())
         self._measured = measured
+        self._steps = min(self._steps + 1, MOST_STEPS)
         self._publish_state(measured)
         if self._homing is not None:
             self._go_home(self._homing)
@@ -160,6 +165,10 @@ class ArmNode(SettingsNode[ArmSettings]):
             # The simulator asked again because our answer was lost: no second step for one state.
             self._backend.send(self._last[1])
             return
+        if self._steps <= 0:
+            self._flooded += 1
+            return
+        self._steps -= 1
         command, text = self._judge(message, stamp)
         self._last = key, command
         self._backend.send(command)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import os
 import signal
 import socket
 import sys
@@ -27,10 +28,12 @@ OVER = 3
 """Readings in a row over a limit that stop the arm; the library deadlocks after 20 of its own."""
 OVERSPEED = 1.3
 """Measured speed over the largest one from which the arm is no longer ours to move."""
-LOOP_AGE = 0.1
+LOOP_AGE = 0.15
 """The library's control loop has stopped when its last cycle is so old [s]."""
 HANG = 1.0
 """A child that hangs ends itself after this, should nobody be left to kill it [s]."""
+DEADLOCKED = 3
+"""Exit code of a child whose library has deadlocked."""
 SLOW_CALL = 15.0
 """Longest that connecting or leaving may take [s]."""
 
@@ -79,8 +82,9 @@ class Child:
     def _judge(self, reading: Reading, now: float) -> None:
         """Damp when the arm is not as it must be."""
         if reading.age > LOOP_AGE:
-            self._fail(f"the library's control loop stands still for {reading.age:.2f} s")
-            return
+            self._give_up(
+                reading, f"the library's control loop stands still for {reading.age:.2f} s"
+            )
         _, velocity, torque = reading.joints
         limit = np.array(self._config.torque) * self._torque_scale
         fast = np.abs(velocity) > np.array(self._config.velocity) * OVERSPEED
@@ -98,6 +102,13 @@ class Child:
             silent = self._freshness.silent(reading.joints, self._streamer.output[:6], now)
             if silent:
                 self._fail(f"motors do not answer: joints {silent} (power, cable, CAN bus?)")
+
+    def _give_up(self, reading: Reading, text: str) -> None:
+        """Leave without another call into a library that has deadlocked; a new child damps."""
+        self._mode = Mode.FAULT
+        self._text = self._text or text
+        self._report(reading, time.monotonic(), 0)
+        os._exit(DEADLOCKED)
 
     def _squeezes(self, reading: Reading) -> bool:
         return abs(reading.gripper_torque) > self._library.gripper_torque_max * self._torque_scale

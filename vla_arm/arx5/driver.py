@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vla_arm.arx5.wire import JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 
-HEARTBEAT = 0.15
+HEARTBEAT = 0.2
 """A child that says nothing for so long hangs [s]; the library's damping blocks it for 0.01 s."""
 START = 20.0
 """Longest that a child may take until its first report [s]."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STANDING = 0.15
-"""How long a motor's numbers may stand still while its target moves [s]."""
+"""How long a motor's numbers may stand still after its target has moved away [s]."""
 BLINK = 0.02
 """A longer pause between looks is the machine's, and does not count as the motors' silence [s]."""
 MOVED = 0.003
@@ -23,7 +23,7 @@ class Freshness:
 
     def __init__(self) -> None:
         self._seen: NDArray[np.float64] | None = None
-        self._since = np.zeros(0)
+        self._left = np.zeros(0)
         self._looked = 0.0
         self._target = np.zeros(0)
 
@@ -46,15 +46,15 @@ class Freshness:
         """
         if self._seen is None:
             self._seen, self._target = state.copy(), target.copy()
-            self._since, self._looked = np.full(target.size, now), now
+            self._left, self._looked = np.full(target.size, np.inf), now
             return []
         if now - self._looked > BLINK:
-            self._since += now - self._looked
+            self._left += now - self._looked
         self._looked = now
         changed = (state != self._seen).any(axis=0)
         self._seen = state.copy()
-        self._since = np.where(changed, now, self._since)
         self._target = np.where(changed, target, self._target)
-        late = now - self._since > STANDING
-        moved = np.abs(target - self._target) > MOVED
-        return [int(joint) + 1 for joint in np.flatnonzero(late & moved)]
+        # Counted from when the target left: a motor at rest had nothing to say before.
+        away = np.abs(target - self._target) > MOVED
+        self._left = np.where(away, np.minimum(self._left, now), np.inf)
+        return [int(joint) + 1 for joint in np.flatnonzero(now - self._left > STANDING)]

@@ -1,0 +1,100 @@
+"""The child's judgement: freshness from the data, ramps that never exceed, packets that survive."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vla_arm.arx5.freshness import MOVED, STANDING, Freshness
+from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
+from vla_arm.arx5.wire import ChildConfig, Mode, Order, Report, Verb
+from vla_arm.joint_table import X5
+
+CONFIG = ChildConfig(
+    "X5",
+    "can0",
+    tuple(X5.lower),
+    tuple(X5.upper),
+    tuple(X5.velocity),
+    tuple(joint.torque for joint in X5.joints),
+    0.088,
+    0.02,
+)
+STEP = 0.004
+
+
+def watch(freshness, states, targets):
+    """Joints found silent, and when."""
+    for tick, (state, target) in enumerate(zip(states, targets, strict=True)):
+        if silent := freshness.silent(state, target, tick * STEP):
+            return silent, tick * STEP
+    return [], None
+
+
+def test_a_motor_that_rested_is_not_silent_when_its_target_begins_to_move():
+    freshness = Freshness()
+    still = [np.zeros((3, 6))] * 500
+    answers = [np.full((3, 6), 0.01 * tick) for tick in range(3, 100)]
+    targets = [np.zeros(6)] * 498 + [np.full(6, 0.005 * tick) for tick in range(99)]
+    assert watch(freshness, still + answers, targets) == ([], None)
+
+
+def test_only_the_motor_that_does_not_answer_is_named_and_in_time():
+    states, targets = [], []
+    for tick in range(200):
+        state = np.full((3, 6), 0.001 * tick)
+        state[:, 3] = 0.5
+        states.append(state)
+        targets.append(np.full(6, 0.001 * tick))
+    silent, when = watch(Freshness(), states, targets)
+    assert silent == [4]
+    assert when <= STANDING + MOVED / 0.001 * STEP + 3 * STEP
+
+
+def test_an_arm_that_stands_is_never_silent():
+    assert watch(Freshness(), [np.ones((3, 6))] * 1000, [np.ones(6)] * 1000) == ([], None)
+
+
+@given(st.lists(st.lists(st.floats(-1e3, 1e3) | st.just(float("nan")), min_size=7, max_size=7)))
+def test_whatever_is_asked_the_stream_stays_in_range_and_speed(wishes):
+    streamer = Streamer(CONFIG)
+    now = 10.0
+    streamer.anchor(np.array((0.0, 1.0, 1.0, 0.0, 0.0, 0.0)), 0.04, now)
+    last = streamer.output
+    for number, wish in enumerate(wishes, 1):
+        near = last + np.clip(np.array(wish), -MAX_JUMP, MAX_JUMP)
+        streamer.take(Order(Verb.FOLLOW, number, now, near[:6], near[6], 1.0), now)
+        for _ in range(6):
+            now += STEP
+            output = streamer.step(now)
+            assert np.isfinite(output).all()
+            assert (output[:6] >= X5.lower).all() and (output[:6] <= X5.upper).all()
+            assert (np.abs(output - last)[:6] <= X5.velocity * STEP + 1e-12).all()
+            last = output
+
+
+def test_stale_reordered_and_far_targets_are_refused():
+    streamer = Streamer(CONFIG)
+    start = np.array((0.0, 1.0, 1.0, 0.0, 0.0, 0.0))
+    streamer.anchor(start, 0.0, 1.0)
+
+    def order(number, time=1.0, shift=0.0):
+        return Order(Verb.FOLLOW, number, time, start + shift, 0.0, 1.0)
+
+    assert streamer.take(order(2), 1.0)
+    assert not streamer.take(order(2), 1.0)
+    assert not streamer.take(order(1), 1.0)
+    assert not streamer.take(order(3, time=1.0), 1.0 + 2 * MAX_AGE)
+    assert not streamer.take(order(4, time=2.0), 1.0)
+    assert not streamer.take(order(5, shift=2 * MAX_JUMP), 1.0)
+    assert streamer.refused == 5
+
+
+def test_packets_survive_the_way():
+    order = Order(Verb.FOLLOW, 7, 1.5, np.arange(6.0), 0.03, 0.8)
+    back = Order.unpack(order.pack())
+    assert back.verb == Verb.FOLLOW and back.number == 7
+    assert np.array_equal(back.positions, order.positions) and back.torque_scale == 0.8
+    report = Report(Mode.FAULT, 3, 9, 2.5, np.arange(6.0), np.ones(6), np.zeros(6), 0.01, "é" * 9)
+    back = Report.unpack(report.pack())
+    assert back.text == "é" * 9 and back.mode == Mode.FAULT and back.tick == 9
+    assert ChildConfig.from_json(CONFIG.to_json()) == CONFIG
