@@ -1,0 +1,73 @@
+"""What is in a bag, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vla_distill.bags.content import Bag
+from vla_distill.bags.episode import split
+from vla_distill.bags.errors import BagError
+
+
+def describe(bag: Bag) -> dict[str, Any]:
+    """Topics, cameras, episodes and faults."""
+    begin, end = bag.span
+    faults = [fault.as_dict() for fault in bag.faults]
+    try:
+        episodes = split(bag)
+    except BagError as error:
+        episodes = []
+        faults.append({"topic": "", "time": None, "reason": str(error), "count": 0})
+    return {
+        "bag": str(bag.storage.path),
+        "bytes": bag.storage.size,
+        "seconds": round(end - begin, 3) if end >= begin else 0.0,
+        "topics": [
+            {"topic": topic, "type": kind, "messages": count}
+            for topic, (kind, count) in bag.topics.items()
+        ],
+        "cameras": {name: len(entries) for name, entries in sorted(bag.images.items())},
+        "states": len(bag.states),
+        "commands": len(bag.commands),
+        "chunks": len(bag.chunks),
+        "episodes": [
+            {
+                "start": episode.start,
+                "seconds": round(episode.end - episode.start, 3),
+                "instruction": episode.instruction,
+                "task": episode.task,
+                "seed": episode.seed,
+                "success": episode.success,
+                "split_by": episode.split_by,
+            }
+            for episode in episodes
+        ],
+        "faults": faults,
+    }
+
+
+def print_info(found: dict[str, Any]) -> None:
+    """Print what :func:`describe` found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"{found['bag']}: {found['bytes'] / 1e6:.1f} MB, {found['seconds']:.1f} s")
+    topics = Table("topic", "type", "messages")
+    for row in found["topics"]:
+        topics.add_row(row["topic"], row["type"], str(row["messages"]))
+    console.print(topics)
+    episodes = Table("start", "length", "instruction", "success", "split by")
+    for row in found["episodes"]:
+        success = {True: "yes", False: "no", None: "-"}[row["success"]]
+        episodes.add_row(
+            f"{row['start']:.2f} s", f"{row['seconds']:.2f} s", row["instruction"], success,
+            row["split_by"],
+        )  # fmt: skip
+    console.print(episodes)
+    for row in found["faults"]:
+        when = "" if row["time"] is None else f" at {row['time']:.3f} s"
+        many = f" ({row['count']} times)" if row["count"] > 1 else ""
+        console.print(f"{row['topic'] or 'file'}{when}: {row['reason']}{many}", markup=False)
+    if not found["faults"]:
+        console.print("nothing is wrong with it")

@@ -1,0 +1,145 @@
+"""Recorded chunks computed again from their input stamps, policy hash and noise seed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_distill.bags.content import Bag, Entry, RecordedChunk
+from vla_distill.bags.errors import BagError
+from vla_distill.bags.message import MessageMaker
+from vla_policy.contract import Memory, Observation, Policy
+from vla_policy.observation import STATE_INPUTS, StateHistory, assemble_observation
+
+STAMP_TOLERANCE = 1e-6
+"""Stamps that agree so well are the same: seconds in a float64 hold no more [s]."""
+
+
+@dataclass(frozen=True)
+class ReplayedChunk:
+    """How a chunk compares with itself.
+
+    Attributes:
+        stamp: of its observation [s].
+        sequence: its number.
+        equal: every number of the message is the same, to the bit.
+        why_not: what is missing or differs first; empty when equal.
+        position_mm: largest difference of a position [mm]; None where it could not be computed.
+        rotation_deg: largest difference of an orientation [degrees].
+        gripper_mm: largest difference of an opening [mm].
+    """
+
+    stamp: float
+    sequence: int
+    equal: bool
+    why_not: str = ""
+    position_mm: float | None = None
+    rotation_deg: float | None = None
+    gripper_mm: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def observation_of(bag: Bag, entry: Entry) -> Observation:
+    """Assemble the observation behind a recorded chunk again, bit for bit.
+
+    Args:
+        bag: the bag.
+        entry: one of ``bag.chunks``.
+
+    Raises:
+        BagError: an input of that stamp is not in the bag.
+    """
+    chunk = entry.value.chunk
+    history, images = StateHistory(), {}
+    for name, stamp in chunk.input_stamps.items():
+        if name in STATE_INPUTS:
+            found = _find(bag.states, entry.segment, stamp, "ee_state")
+            history.add(found.stamp, found.value.state)
+        else:
+            found = _find(bag.images.get(name, []), entry.segment, stamp, f"camera {name}")
+            images[name] = bag.message(found.value)
+    return assemble_observation(images, history.at, chunk.instruction)
+
+
+def replay(
+    bag: Bag, policy: Policy, tell: Callable[[int, int], object] = lambda done, total: None
+) -> list[ReplayedChunk]:
+    """Compute every recorded chunk again.
+
+    Args:
+        bag: a bag with ``action_chunk``.
+        policy: the policy that made them, on the same machine and kind of processor.
+        tell: called with chunks done and chunks in all.
+
+    Raises:
+        BagError: the bag holds no chunk, or another policy made them.
+    """
+    if not bag.chunks:
+        raise BagError(f"bag {bag.storage.path}", got="no action_chunk", expected="chunks")
+    hashes = sorted({entry.value.chunk.policy_hash for entry in bag.chunks})
+    if hashes != [policy.policy_hash]:
+        raise BagError(
+            f"bag {bag.storage.path}: policy hash", got=policy.policy_hash, expected=hashes
+        )
+    make, results = MessageMaker(), []
+    for number, entry in enumerate(bag.chunks):
+        tell(number, len(bag.chunks))
+        recorded: RecordedChunk = entry.value
+        known = recorded.chunk.stamp, recorded.chunk.sequence
+        try:
+            observation = observation_of(bag, entry)
+        except ValueError as error:
+            results.append(ReplayedChunk(*known, False, str(error)))
+            continue
+        memory = Memory(seed=recorded.chunk.seed, sequence=recorded.chunk.sequence)
+        again = make.chunk(policy.infer([observation], [memory])[0])
+        results.append(_compare(recorded, again))
+    tell(len(bag.chunks), len(bag.chunks))
+    return results
+
+
+def _compare(recorded: RecordedChunk, again: Any) -> ReplayedChunk:
+    old, new = _numbers(recorded.message), _numbers(again)
+    known = recorded.chunk.stamp, recorded.chunk.sequence
+    if old.shape != new.shape:
+        return ReplayedChunk(*known, False, f"{len(old)} targets recorded, {len(new)} computed")
+    if np.array_equal(old, new):
+        return ReplayedChunk(*known, True, "", 0.0, 0.0, 0.0)
+    row = int(np.argmax((old != new).any(axis=1)))
+    turn = np.abs((old[:, 3:7] * new[:, 3:7]).sum(axis=1)).clip(0.0, 1.0)
+    return ReplayedChunk(
+        *known,
+        False,
+        f"differs from target {row} on",
+        float(1e3 * np.linalg.norm(old[:, :3] - new[:, :3], axis=1).max()),
+        float(np.degrees(2.0 * np.arccos(turn)).max()),
+        float(1e3 * np.abs(old[:, 7] - new[:, 7]).max()),
+    )
+
+
+def _numbers(message: Any) -> NDArray[np.float64]:
+    """Positions, quaternions and openings of a chunk's message. Shape (T, 8)."""
+    rows = []
+    for pose, opening in zip(message.poses, message.grippers, strict=True):
+        p, q = pose.position, pose.orientation
+        rows.append((p.x, p.y, p.z, q.x, q.y, q.z, q.w, opening))
+    return np.array(rows, np.float64).reshape(-1, 8)
+
+
+def _find(entries: list[Entry], segment: int, stamp: float, what: str) -> Entry:
+    index = bisect_left(
+        entries, (segment, stamp - STAMP_TOLERANCE), key=lambda entry: (entry.segment, entry.stamp)
+    )
+    if index < len(entries):
+        entry = entries[index]
+        if entry.segment == segment and abs(entry.stamp - stamp) <= STAMP_TOLERANCE:
+            return entry
+    raise BagError(what, got=f"none in the bag at {stamp:.6f} s", expected="the recorded input")

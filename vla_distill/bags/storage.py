@@ -1,0 +1,293 @@
+"""The messages of a bag's files, one after the other, as far as they can be read.
+
+A rosbag2 folder or a single ``.mcap`` or ``.db3`` file. MCAP is read record by record with ``mcap``
+(not by its index), so that a file that was cut off gives all that was written, and a corrupt chunk
+costs that chunk alone; sqlite3 is read row by row. What rosbag2 compressed by itself,
+file by file or message by message, ``rosbags`` unpacks into a temporary file first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from mcap.exceptions import McapError
+from mcap.records import Channel, Chunk, Message, Schema
+from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.typesys import TypesysError
+
+from vla_distill.bags.errors import BagError
+from vla_distill.bags.fault import FaultList
+from vla_policy.bag_writer import BagWriter
+from vla_policy.message_types import RecordedTypes
+
+NANO = 1e-9
+_FORMS = {
+    "ros2msg": MessageDefinitionFormat.MSG,
+    "ros2idl": MessageDefinitionFormat.IDL,
+    "omgidl": MessageDefinitionFormat.IDL,
+}
+RECORD_LIMIT = 1 << 30
+"""A record that claims to be larger is taken for damage [bytes]."""
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """A message as it lies in the bag.
+
+    Attributes:
+        topic: its topic.
+        type: e.g. ``sensor_msgs/msg/Image``.
+        time: when it was recorded [s].
+        data: CDR.
+        place: where it lies; :meth:`Storage.fetch` finds it again.
+    """
+
+    topic: str
+    type: str
+    time: float
+    data: bytes
+    place: tuple[int, int, int]
+
+
+class Storage:
+    """The files of one bag.
+
+    Args:
+        path: a folder or a file.
+
+    Attributes:
+        types: the definitions that the bag brought; complete when all was read once.
+        faults: what could not be read in the last pass.
+
+    Raises:
+        BagError: there is nothing, or nothing that is a bag.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.types = RecordedTypes()
+        self.faults = FaultList()
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        if _is_compressed(self.path):
+            self._unpacked = tempfile.TemporaryDirectory(prefix="bag-")
+            self.files = [_unpack(self.path, Path(self._unpacked.name) / "bag.mcap")]
+        else:
+            self.files = _files(self.path)
+        self._databases: dict[int, sqlite3.Connection] = {}
+        self._open: dict[int, IO[bytes]] = {}
+        self._chunk: tuple[tuple[int, int], list[Any]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.stat().st_size for file in self.files)
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+        """Read all messages in the order in which they were written.
+
+        Args:
+            topics: only these; None takes all.
+        """
+        self.faults = FaultList()
+        for number, file in enumerate(self.files):
+            if file.suffix == ".mcap":
+                yield from self._mcap(file, number, topics)
+            else:
+                yield from self._sqlite(file, number, topics)
+
+    def fetch(self, place: tuple[int, int, int]) -> bytes:
+        """Read the data of one message again. Cheapest in the order of the file."""
+        number, offset, row = place
+        if offset < 0:
+            query = "SELECT data FROM messages WHERE id = ?"
+            return self._database(number).execute(query, (row,)).fetchone()[0]
+        if self._chunk is None or self._chunk[0] != (number, offset):
+            self._chunk = (number, offset), self._load_chunk(number, offset)
+        return self._chunk[1][row].data
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self._open.values():
+            file.close()
+        for base in self._databases.values():
+            base.close()
+        self._open.clear()
+        self._databases.clear()
+        self._chunk = None
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def _load_chunk(self, number: int, offset: int) -> list[Any]:
+        file = self._open.get(number)
+        if file is None:
+            file = self._open[number] = self.files[number].open("rb")
+        file.seek(offset)
+        reader = StreamReader(file, skip_magic=True, emit_chunks=True)
+        record = next(iter(reader.records))
+        return breakup_chunk(record) if isinstance(record, Chunk) else [record]
+
+    def _mcap(
+        self, path: Path, number: int, topics: Collection[str] | None
+    ) -> Iterator[RawMessage]:
+        schemas: dict[int, Schema] = {}
+        channels: dict[int, tuple[str, str, bool]] = {}
+        newest: float | None = None
+        with path.open("rb") as file:
+            reader = StreamReader(file, emit_chunks=True, record_size_limit=RECORD_LIMIT)
+            records = iter(reader.records)
+            while True:
+                at = _offset(reader)
+                try:
+                    record = next(records)
+                except StopIteration:
+                    return
+                except (McapError, struct.error, EOFError, ValueError, UnicodeDecodeError) as error:
+                    lost = path.stat().st_size - at
+                    reason = (
+                        f"{path.name} cannot be read from byte {at} on ({lost} bytes are lost): "
+                        f"{_why(error)}"
+                    )
+                    self.faults.add("", newest, reason, 0)
+                    return
+                at = max(at, 8)
+                inner = [record]
+                if isinstance(record, Chunk):
+                    try:
+                        inner = breakup_chunk(record, validate_crc=True)
+                    except Exception as error:  # decompressors have errors of their own
+                        span = (
+                            f"{record.message_start_time * NANO:.3f} s to "
+                            f"{record.message_end_time * NANO:.3f} s"
+                        )
+                        reason = (
+                            f"{path.name}: the chunk at byte {at} is corrupt ({_why(error)}); "
+                            f"its messages from {span} are lost"
+                        )
+                        self.faults.add("", record.message_start_time * NANO, reason, 0)
+                        continue
+                for row, each in enumerate(inner):
+                    if isinstance(each, Schema):
+                        schemas[each.id] = each
+                    elif isinstance(each, Channel):
+                        channels[each.id] = self._channel(each, schemas)
+                    elif isinstance(each, Message):
+                        newest = each.log_time * NANO
+                        channel = channels.get(each.channel_id)
+                        if channel is None:
+                            self.faults.add(
+                                "", newest, "messages of a channel that is not declared"
+                            )
+                            continue
+                        topic, kind, readable = channel
+                        if not readable:
+                            self.faults.add(topic, newest, "not in CDR, or without a type")
+                        elif topics is None or topic in topics:
+                            place = number, at, row
+                            yield RawMessage(topic, kind, newest, each.data, place)
+
+    def _channel(self, channel: Channel, schemas: dict[int, Schema]) -> tuple[str, str, bool]:
+        schema = schemas.get(channel.schema_id)
+        if schema is None:
+            return channel.topic, "", False
+        form = _FORMS.get(schema.encoding, MessageDefinitionFormat.NONE)
+        self.types.add(schema.name, schema.data.decode("utf-8", "replace"), form)
+        return channel.topic, schema.name, channel.message_encoding == "cdr"
+
+    def _sqlite(
+        self, path: Path, number: int, topics: Collection[str] | None
+    ) -> Iterator[RawMessage]:
+        newest: float | None = None
+        try:
+            base = self._database(number)
+            names = dict(base.execute("SELECT id, name FROM topics"))
+            kinds = dict(base.execute("SELECT id, type FROM topics"))
+            if base.execute(
+                "SELECT 1 FROM sqlite_master WHERE name='message_definitions'"
+            ).fetchone():
+                rows = "SELECT topic_type, encoding, encoded_message_definition"
+                for kind, form, text in base.execute(f"{rows} FROM message_definitions"):
+                    self.types.add(kind, text, _FORMS.get(form, MessageDefinitionFormat.NONE))
+            query = "SELECT id, topic_id, timestamp, data FROM messages ORDER BY id"
+            for row, topic, time, data in base.execute(query):
+                newest = time * NANO
+                name = names.get(topic)
+                if name is None:
+                    self.faults.add("", newest, "messages of a topic that is not declared")
+                elif topics is None or name in topics:
+                    yield RawMessage(name, kinds[topic], newest, data, (number, -1, row))
+        except sqlite3.Error as error:
+            reason = f"{path.name} cannot be read any further: {_why(error)}"
+            self.faults.add("", newest, reason, 0)
+
+    def _database(self, number: int) -> sqlite3.Connection:
+        if number not in self._databases:
+            uri = f"{self.files[number].resolve().as_uri()}?mode=ro&immutable=1"
+            self._databases[number] = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        return self._databases[number]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file() and path.suffix in (".mcap", ".db3"):
+        return [path]
+    if path.is_dir():
+        metadata = path / "metadata.yaml"
+        found: list[Path] = []
+        if metadata.is_file():
+            info = _metadata(metadata)
+            found = [path / Path(name).name for name in info.get("relative_file_paths", [])]
+            found = [file for file in found if file.is_file()]
+        found = found or sorted(
+            (*path.glob("*.mcap"), *path.glob("*.db3")), key=lambda p: (len(p.name), p.name)
+        )
+        if found:
+            return found
+    got = "nothing" if not path.exists() else "no .mcap or .db3"
+    raise BagError(f"bag {path}", got=got, expected="a rosbag2 folder, a .mcap or a .db3 file")
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        info = yaml.safe_load(path.read_text())["rosbag2_bagfile_information"]
+    except (yaml.YAMLError, OSError, KeyError, TypeError, UnicodeDecodeError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _is_compressed(path: Path) -> bool:
+    """Whether rosbag2 compressed files or messages, outside of the storage's own compression."""
+    metadata = path / "metadata.yaml"
+    if not metadata.is_file():
+        return False
+    mode = str(_metadata(metadata).get("compression_mode") or "none").lower()
+    return mode in ("file", "message")
+
+
+def _offset(reader: StreamReader) -> int:
+    return reader._stream.count
+
+
+def _why(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, CRCValidationError):
+        return "its checksum is wrong"
+    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
+
+
+def _unpack(path: Path, target: Path) -> Path:
+    """Write a bag that rosbag2 compressed as one plain MCAP file."""
+    try:
+        with Reader(path) as reader, BagWriter(target) as writer:
+            for connection, time, data in reader.messages():
+                writer.write(connection.topic, connection.msgtype, data, time * NANO)
+    except (ReaderError, OSError, TypesysError, KeyError) as error:
+        raise BagError(f"bag {path}", got=_why(error), expected="a whole compressed bag") from error
+    return target

@@ -1,0 +1,234 @@
+"""Look into a bag, convert it, make one in the simulator, or judge a policy on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+Source = Literal["auto", "command", "commanded", "measured"]
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tell what is in a bag: topics, parts, episodes, and all that is wrong with it."""
+
+    bag: tyro.conf.Positional[Path]
+    """A rosbag2 folder, a .mcap or a .db3 file."""
+    mapping: Path | None = None
+    """YAML file that says which topic plays which part."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class ToDataset:
+    """Make a LeRobot v3 dataset that `vla train` reads."""
+
+    bag: tyro.conf.Positional[Path]
+    """A rosbag2 folder, a .mcap or a .db3 file."""
+    out: Path
+    """Folder of the dataset; it appears when all is converted."""
+    mapping: Path | None = None
+    """YAML file that says which topic plays which part."""
+    fps: int = 10
+    """Frames a second."""
+    image_size: int = 0
+    """Side of square images [px]; 0 keeps the recorded size."""
+    max_age: float = 0.25
+    """An image older than this is missing [s]."""
+    source: Source = "auto"
+    """Where actions come from; measured for a hand-guided arm."""
+    instruction: str = ""
+    """What the arm was told, where the bag does not say."""
+    only_success: bool = False
+    """Leave out episodes that are not marked as a success."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Make a bag in the simulator, without ROS: a policy acts, everything is recorded."""
+
+    out: Path
+    """The .mcap file."""
+    policy: Path = Path("checkpoints/teacher")
+    """Folder of the policy."""
+    scenes: tuple[str, ...] = ("reach:0", "pick:1")
+    """TASK:SEED of each episode."""
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Judge a policy on a bag in step mode, without ROS: what it would do against what was done."""
+
+    bag: Path
+    """A rosbag2 folder, a .mcap or a .db3 file."""
+    policy: Path
+    """Folder of the policy."""
+    against: Path | None = None
+    """Another policy, judged beside it."""
+    json: Path | None = None
+    """Write scores and timing here instead of on stdout."""
+    mapping: Path | None = None
+    """YAML file that says which topic plays which part."""
+    replan_steps: int = 2
+    """Chunk steps after which a new chunk is asked for."""
+    image_period: float = 0.1
+    """Time between images [s]."""
+    seed: int = 0
+    """Seed of the noise; with the stamp it gives each chunk's."""
+    source: Source = "auto"
+    """What the policy is compared with."""
+    instruction: str = ""
+    """What the arm was told, where the bag does not say."""
+    device: str = "cpu"
+    """Where the policies run."""
+
+
+Arguments = (
+    Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[ToDataset, tyro.conf.subcommand("to-dataset")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Sample, tyro.conf.subcommand("sample")]
+)
+
+
+def main(arguments: Arguments) -> int:
+    """Run the sub-verb."""
+    if isinstance(arguments, Info):
+        return _info(arguments)
+    if isinstance(arguments, ToDataset):
+        return _to_dataset(arguments)
+    if isinstance(arguments, Eval):
+        return _eval(arguments)
+    return _sample(arguments)
+
+
+def _read(path: Path, mapping: Path | None) -> Any:
+    from vla_distill.bags.content import read_bag
+    from vla_distill.bags.mapping import load_mapping
+
+    told = load_mapping(mapping)
+    with _bar("read messages") as tell:
+        return read_bag(path, told, lambda count: tell(count, None))
+
+
+def _info(arguments: Info) -> int:
+    from vla_distill.bags.info import describe, print_info
+
+    bag = _read(arguments.bag, arguments.mapping)
+    found = describe(bag)
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_info(found)
+    return 0
+
+
+def _to_dataset(arguments: ToDataset) -> int:
+    from vla_distill.bags.to_dataset import ConversionConfig, to_dataset
+
+    bag = _read(arguments.bag, arguments.mapping)
+    side = arguments.image_size
+    config = ConversionConfig(
+        fps=arguments.fps,
+        image_size=(side, side) if side else None,
+        max_age=arguments.max_age,
+        source=arguments.source,
+        instruction=arguments.instruction,
+        only_success=arguments.only_success,
+    )
+    with _bar("convert episodes") as tell:
+        summary, faults = to_dataset(bag, arguments.out, config, tell)
+    print(json.dumps(summary | {"left_out": [fault.as_dict() for fault in faults]}, indent=1))
+    return 0
+
+
+def _sample(arguments: Sample) -> int:
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    from vla_distill.bags.errors import BagError
+    from vla_distill.bags.simulated import record
+    from vla_policy.checkpoint import load_policy
+
+    scenes = []
+    for text in arguments.scenes:
+        task, _, seed = text.partition(":")
+        if not task or not seed.isdecimal():
+            raise BagError("--scenes", got=repr(text), expected="TASK:SEED, e.g. pick:3")
+        scenes.append((task, int(seed)))
+    counts = record(load_policy(arguments.policy), scenes, arguments.out)
+    size = arguments.out.stat().st_size
+    print(json.dumps({"bag": str(arguments.out), "bytes": size, "messages": counts}, indent=1))
+    return 0
+
+
+def _eval(arguments: Eval) -> int:
+    from vla_distill.bags.evaluation import judge
+    from vla_distill.bags.step import StepConfig
+    from vla_distill.evaluation.machine import command, commit, machine
+    from vla_policy.checkpoint import load_policy
+
+    bag = _read(arguments.bag, arguments.mapping)
+    config = StepConfig(arguments.replan_steps, arguments.image_period, arguments.seed)
+    record: dict[str, Any] = {
+        "bag": str(arguments.bag),
+        "mode": "step",
+        "replan_steps": arguments.replan_steps,
+        "seed": arguments.seed,
+        "commit": commit(),
+        "command": command(),
+        "machine": machine(),
+        "bag_faults": [fault.as_dict() for fault in bag.faults],
+    }
+    for key, folder in (("", arguments.policy), ("against", arguments.against)):
+        if folder is None:
+            continue
+        policy = load_policy(folder, arguments.device)
+        with _bar("chunks of the episode") as tell:
+            found = judge(
+                bag,
+                policy,
+                config,
+                source=arguments.source,
+                instruction=arguments.instruction,
+                tell=lambda count, tell=tell: tell(count, None),
+            )
+        part = {
+            "policy": str(folder),
+            "policy_hash": policy.policy_hash,
+            "scores": found.scores,
+            "timing": found.timing,
+            "faults": found.faults,
+        }
+        record |= {key: part} if key else part
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    if arguments.json is None:
+        print(text, end="")
+        return 0
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(text, encoding="utf-8")
+    return 0
+
+
+class _bar:
+    """A progress bar on stderr, where that is a terminal."""
+
+    def __init__(self, what: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> Callable[[int, int | None], None]:
+        self._bar.start()
+        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
