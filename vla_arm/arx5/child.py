@@ -92,9 +92,11 @@ class Child:
         self._over = np.where((fast.any(), heavy.any()), self._over + 1, 0)
         if self._over[1] >= OVER:
             worst = int(np.argmax(heavy))
-            name = f"joint {worst + 1} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
-            gripper = f"gripper at {reading.gripper_torque:.2f} Nm"
-            self._fail(f"too much torque: {name if worst < 6 else gripper}")
+            if worst < len(torque):
+                part = f"joint {worst + 1} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
+            else:
+                part = f"gripper at {reading.gripper_torque:.2f} Nm"
+            self._fail(f"too much torque: {part}")
         elif self._over[0] >= OVER:
             worst = int(np.argmax(fast))
             self._fail(f"too fast: joint {worst + 1} at {velocity[worst]:.1f} rad/s")
