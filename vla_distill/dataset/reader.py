@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from vla_distill.dataset import layout, table, video
 from vla_distill.dataset.episode import EpisodeFrames, EpisodeRecord
 from vla_distill.dataset.errors import DatasetError
+from vla_distill.dataset.info import cameras, read_info
 from vla_distill.dataset.store import FrameStore, build_store, open_store
 
 HASH_BLOCK = 1 << 22
@@ -27,66 +27,19 @@ class Dataset:
         path: the dataset's folder.
 
     Raises:
-        DatasetError: the folder is no dataset, of another version, lacks a feature that training
-            needs, or its episode table does not fit its own counts.
+        DatasetError: the folder is no finished dataset, of another version, or not of this arm.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.info = self._read_info()
+        self.info = read_info(self.path)
         self.fps = float(self.info["fps"])
-        self.cameras = tuple(
-            key.removeprefix(layout.IMAGE_PREFIX)
-            for key, feature in self.info["features"].items()
-            if feature["dtype"] == "video"
-        )
-        if not self.cameras:
-            raise DatasetError(
-                f"{self.path / layout.INFO_PATH}: features",
-                got="no video",
-                expected=f"{layout.IMAGE_PREFIX}*",
-            )
-        shapes = {
-            self._feature(layout.video_key(c))["shape"][i] for c in self.cameras for i in (0, 1)
-        }
-        height, width = self._feature(layout.video_key(self.cameras[0]))["shape"][:2]
-        if len(shapes) > 2 or (len(shapes) == 2 and shapes != {height, width}):
-            raise DatasetError(
-                f"{self.path / layout.INFO_PATH}: shapes of the cameras",
-                got=sorted(shapes),
-                expected="equal ones",
-            )
+        self.cameras = cameras(self.info)
+        height, width = self.info["features"][layout.video_key(self.cameras[0])]["shape"][:2]
         self.image_size: tuple[int, int] = (height, width)
 
     def __len__(self) -> int:
         return int(self.info["total_frames"])
-
-    def _read_info(self) -> dict[str, Any]:
-        path = self.path / layout.INFO_PATH
-        try:
-            info = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}", got=error, expected="a LeRobot info.json") from error
-        if not isinstance(info, dict):
-            raise DatasetError(f"{path}", got=type(info).__name__, expected="an object")
-        keys = ("codebase_version", "fps", "features", "total_episodes", "total_frames")
-        for key in (*keys, "data_path", "video_path"):
-            if key not in info:
-                raise DatasetError(f"{path}: {key}", got="nothing", expected="a value")
-        if info["codebase_version"] != layout.CODEBASE_VERSION:
-            raise DatasetError(
-                f"{path}: codebase_version",
-                got=info["codebase_version"],
-                expected=layout.CODEBASE_VERSION,
-            )
-        for key, names in layout.VECTORS.items():
-            shape = info["features"].get(key, {}).get("shape")
-            if shape != [len(names)] and not (key == layout.KEYPOINTS and shape is None):
-                raise DatasetError(f"{path}: feature {key}", got=shape, expected=[len(names)])
-        return info
-
-    def _feature(self, key: str) -> dict[str, Any]:
-        return self.info["features"][key]
 
     @cached_property
     def instructions(self) -> list[str]:
@@ -100,9 +53,8 @@ class Dataset:
         names = [name for name in content.column_names if name != "task_index"]
         if len(names) != 1:
             raise DatasetError(f"{path}: columns", got=content.column_names, expected="task")
-        pairs = dict(
-            zip(content["task_index"].to_pylist(), content[names[0]].to_pylist(), strict=True)
-        )
+        numbers = table.integers(content, "task_index", path).tolist()
+        pairs = dict(zip(numbers, content[names[0]].to_pylist(), strict=True))
         if sorted(pairs) != list(range(len(pairs))):
             raise DatasetError(f"{path}: task_index", got=sorted(pairs), expected="0, 1, 2, ...")
         return [pairs[index] for index in range(len(pairs))]
@@ -126,10 +78,18 @@ class Dataset:
         rows: list[dict[str, Any]] = []
         for file in files:
             content = table.read(file, names)
+            for name in names:
+                if name.endswith("_index"):
+                    table.integers(content, name, file)
             extra = [n for n in ("suite_task", "seed", "noise") if n in content.column_names]
             rows += content.select([*names, *extra]).to_pylist()
         rows.sort(key=lambda row: row["episode_index"])
-        records = [_record(row, keys) for row in rows]
+        for position, row in enumerate(rows):
+            if row["episode_index"] != position:
+                raise DatasetError(
+                    f"{folder}: episode_index", got=row["episode_index"], expected=position
+                )
+        records = [_record(row, keys, folder) for row in rows]
         starts = [0, *(record.stop for record in records)]
         for record, start in zip(records, starts[:-1], strict=True):
             if record.start != start or record.stop <= start:
@@ -175,23 +135,16 @@ class Dataset:
                 values = table.matrix(content, key, len(layout.VECTORS[key]), file)
                 found.setdefault(key, []).append(values)
             for key in names:
-                found.setdefault(key, []).append(content[key].to_numpy().astype(np.int64))
+                found.setdefault(key, []).append(table.integers(content, key, file))
             levels = np.zeros(len(content), np.int64)
             if layout.DISTURBANCE in content.column_names:
-                levels = content[layout.DISTURBANCE].to_numpy().astype(np.int64)
+                levels = table.integers(content, layout.DISTURBANCE, file)
             found.setdefault(layout.DISTURBANCE, []).append(levels)
+            owned = [record for record in self.episodes if self.data_path(record) == file]
+            _check_rows(file, found["index"][-1], found["episode_index"][-1], owned)
         columns = {key: np.concatenate(parts) for key, parts in found.items()}
         order = np.argsort(columns["index"], kind="stable")
         columns = {key: values[order] for key, values in columns.items()}
-        owner = np.concatenate([np.full(len(r), r.index) for r in self.episodes])
-        if not np.array_equal(columns["index"], np.arange(len(self))) or not np.array_equal(
-            columns["episode_index"], owner
-        ):
-            raise DatasetError(
-                f"{self.path}/data: index, episode_index",
-                got=f"{len(columns['index'])} rows that do not fit",
-                expected=f"{len(self)} rows as in meta/episodes",
-            )
         if layout.KEYPOINTS not in columns:
             columns[layout.KEYPOINTS] = np.full((len(self), 6), np.nan, np.float32)
         return columns
@@ -278,12 +231,50 @@ class Dataset:
         return open_store(self, folder)
 
 
-def _record(row: dict[str, Any], keys: list[str]) -> EpisodeRecord:
-    instruction = row["tasks"][0]
+def _check_rows(
+    file: Path,
+    index: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    records: list[EpisodeRecord],
+) -> None:
+    """Hold the rows of a data file against the episodes that lie in it.
+
+    Raises:
+        DatasetError: a row is missing, too many, or of another episode.
+    """
+    wanted = np.concatenate([np.arange(record.start, record.stop) for record in records])
+    owners = np.concatenate([np.full(len(record), record.index) for record in records])
+    for key, got, expected in (("index", index, wanted), ("episode_index", owner, owners)):
+        common = min(len(got), len(expected))
+        wrong = np.flatnonzero(got[:common] != expected[:common])
+        if wrong.size:
+            row = wrong[0]
+            raise DatasetError(
+                f"{file}: {key} in row {row}",
+                got=got[row],
+                expected=f"{expected[row]}, as meta/episodes says",
+            )
+        if len(got) != len(expected):
+            raise DatasetError(
+                f"{file}: rows", got=len(got), expected=f"{len(expected)}, as meta/episodes says"
+            )
+
+
+def _record(row: dict[str, Any], keys: list[str], folder: Path) -> EpisodeRecord:
+    where = f"{folder}: episode {row['episode_index']}"
+    tasks = row["tasks"]
+    if not isinstance(tasks, list) or not tasks or not isinstance(tasks[0], str):
+        raise DatasetError(f"{where}: tasks", got=tasks, expected="a list of one instruction")
+    starts = {key: row[f"videos/{key}/from_timestamp"] for key in keys}
+    for key, start in starts.items():
+        if not isinstance(start, float | int) or not np.isfinite(start) or start < 0:
+            raise DatasetError(
+                f"{where}: videos/{key}/from_timestamp", got=start, expected="seconds, 0 or more"
+            )
     return EpisodeRecord(
         index=row["episode_index"],
-        task=row.get("suite_task") or instruction,
-        instruction=instruction,
+        task=row.get("suite_task") or tasks[0],
+        instruction=tasks[0],
         seed=-1 if row.get("seed") is None else row["seed"],
         noise=row.get("noise") or "none",
         start=row["dataset_from_index"],
@@ -292,5 +283,5 @@ def _record(row: dict[str, Any], keys: list[str]) -> EpisodeRecord:
         video_files={
             key: (row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]) for key in keys
         },
-        video_starts={key: row[f"videos/{key}/from_timestamp"] for key in keys},
+        video_starts=starts,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -100,10 +101,41 @@ def matrix(table: pa.Table, name: str, width: int, path: Path) -> NDArray[np.flo
     column = table.column(name).combine_chunks()
     kind = column.type
     listed = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
-    values = column.flatten().to_numpy(zero_copy_only=False) if listed else np.empty(0)
-    if not listed or column.null_count or values.size != len(column) * width:
+    if not listed or column.null_count or not _is_number(kind.value_type):
         raise DatasetError(f"{path}: column {name}", got=kind, expected=f"lists of {width} numbers")
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    if (lengths != width).any():
+        row = np.flatnonzero(lengths != width)[0]
+        raise DatasetError(
+            f"{path}: column {name} in row {row}",
+            got=f"{lengths[row]} numbers",
+            expected=f"{width} numbers",
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False)
     result = values.reshape(-1, width).astype(np.float32)
-    if not np.isfinite(result).all():
-        raise DatasetError(f"{path}: column {name}", got="NaN or Inf", expected="finite numbers")
+    wrong = np.flatnonzero(~np.isfinite(result).all(axis=1))
+    if wrong.size:
+        row = wrong[0]
+        raise DatasetError(
+            f"{path}: column {name} in row {row}",
+            got=result[row].tolist(),
+            expected="finite numbers",
+        )
     return result
+
+
+def integers(table: pa.Table, name: str, path: Path) -> NDArray[np.int64]:
+    """A column of integers as an array of shape (rows,), int64.
+
+    Raises:
+        DatasetError: the column holds something else, or gaps.
+    """
+    column = table.column(name)
+    if not pa.types.is_integer(column.type) or column.null_count:
+        got = f"{column.type} with {column.null_count} gaps"
+        raise DatasetError(f"{path}: column {name}", got=got, expected="integers without gaps")
+    return column.to_numpy().astype(np.int64)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)

@@ -118,6 +118,8 @@ def decode(
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
+        # Without it, a damaged picture is patched up in silence.
+        stream.codec_context.options = {"err_detect": "explode"}
         if start and stream.time_base:
             container.seek(round(start / fps / float(stream.time_base)), stream=stream)
         try:
