@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,7 +27,7 @@ _CSS = {
     **{color: f"var(--series-{index})" for index, color in enumerate(SERIES, 1)},
 }
 STAGES = ("vision", "language", "head")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -55,8 +56,8 @@ _STYLE: dict[Any, Any] = {
 
 def path_chart(log: EpisodeLog) -> str:
     """The end effector's way over the table, seen from above, with its start and end."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.3, 2.7)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(3.3, 2.7)
         for poses, style, color in (
             (log.commanded, (0, (3, 2)), SERIES[1]),
             (log.measured, "-", SERIES[0]),
@@ -71,41 +72,41 @@ def path_chart(log: EpisodeLog) -> str:
                 )
         # As seen by someone standing behind the arm: x goes up, y to the left.
         axes.set(xlabel="y [cm]", ylabel="x [cm]", aspect="equal", xlim=(24, -24), ylim=(12, 48))
-        _commanded_legend(axes, SERIES[1], SERIES[0])
-        return _svg(figure, "Way of the end effector seen from above")
+        commanded_legend(axes, SERIES[1], SERIES[0])
+        return to_svg(figure, "Way of the end effector seen from above")
 
 
 def position_chart(log: EpisodeLog) -> str:
     """Position over time, commanded and measured."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(4.6, 2.7)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(4.6, 2.7)
         for index, name in enumerate("xyz"):
             axes.plot(
                 log.time, log.commanded[:, index] * 100, color=SERIES[index], linestyle=(0, (3, 2))
             )
             axes.plot(log.time, log.measured[:, index] * 100, color=SERIES[index])
             if len(log.time):
-                _label(axes, name, log.time[-1], log.measured[-1, index] * 100)
+                label_end(axes, name, log.time[-1], log.measured[-1, index] * 100)
         axes.set(xlabel="time [s]", ylabel="position [cm]")
-        _commanded_legend(axes)
-        return _svg(figure, "Commanded and measured position over time")
+        commanded_legend(axes)
+        return to_svg(figure, "Commanded and measured position over time")
 
 
 def gripper_chart(log: EpisodeLog) -> str:
     """Gripper opening over time, commanded and measured."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(4.6, 2.1)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(4.6, 2.1)
         axes.plot(log.time, log.commanded[:, 6] * 1000, color=SERIES[1], linestyle=(0, (3, 2)))
         axes.plot(log.time, log.measured[:, 6] * 1000, color=SERIES[0])
         axes.set(xlabel="time [s]", ylabel="opening [mm]", ylim=(-4, 92))
-        _commanded_legend(axes, SERIES[1], SERIES[0])
-        return _svg(figure, "Commanded and measured gripper opening over time")
+        commanded_legend(axes, SERIES[1], SERIES[0])
+        return to_svg(figure, "Commanded and measured gripper opening over time")
 
 
 def stage_chart(log: EpisodeLog) -> str:
     """Where the time of each chunk went."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.3, 2.1)
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(3.3, 2.1)
         names, parts = stages(log.chunk_ms)
         if len(log.chunk_time):
             axes.stackplot(
@@ -113,8 +114,10 @@ def stage_chart(log: EpisodeLog) -> str:
             )
             axes.set(ylim=(0, float(np.percentile(log.chunk_ms[:, 3], 98)) * 1.35))
         axes.set(xlabel="time [s]", ylabel="a chunk [ms]")
-        _legend(axes, [Line2D([], [], color=color, linewidth=4) for color in SERIES], names, 0.7)
-        return _svg(figure, "Milliseconds a chunk by stage")
+        place_legend(
+            axes, [Line2D([], [], color=color, linewidth=4) for color in SERIES], names, 0.7
+        )
+        return to_svg(figure, "Milliseconds a chunk by stage")
 
 
 def stages(chunk_ms: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
@@ -130,23 +133,27 @@ def stages(chunk_ms: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64
     return [*STAGES, "other"], np.hstack([chunk_ms[:, :3], rest])
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty chart of a size [in]."""
     figure = Figure((width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _label(axes: Axes, text: str, x: float, y: float) -> None:
+def label_end(axes: Axes, text: str, x: float, y: float) -> None:
+    """Name a line at its right end."""
     axes.annotate(text, (x, y), (5, -3), textcoords="offset points", color=INK, fontsize=9)
 
 
-def _commanded_legend(axes: Axes, commanded: str = MUTED, measured: str = MUTED) -> None:
+def commanded_legend(axes: Axes, commanded: str = MUTED, measured: str = MUTED) -> None:
+    """Say that measured lines are solid and commanded ones dashed."""
     lines = [Line2D([], [], color=measured), Line2D([], [], color=commanded, linestyle=(0, (3, 2)))]
-    _legend(axes, lines, ["measured", "commanded"])
+    place_legend(axes, lines, ["measured", "commanded"])
 
 
-def _legend(
-    axes: Axes, handles: Sequence[Line2D], names: Sequence[str], length: float = 1.8
+def place_legend(
+    axes: Axes, handles: Sequence[Artist], names: Sequence[str], length: float = 1.8
 ) -> None:
+    """Put a legend in one row above the axes."""
     axes.legend(
         handles[: len(names)],
         names,
@@ -160,7 +167,7 @@ def _legend(
     )
 
 
-def _svg(figure: Figure, title: str) -> str:
+def to_svg(figure: Figure, title: str) -> str:
     """The figure as an SVG element that can stand in a page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

@@ -41,25 +41,30 @@ def write_page(
         video: name of the video beside the page, or empty.
         fps: pictures a second.
     """
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     posters = [film[len(film) // 2] for film in films if len(film)]
-    text = environment.get_template("page.html.jinja").render(
+    text = render(
+        "page.html.jinja",
         title=title,
         subtitle=subtitle,
         figures=_figures(logs),
         episodes=[_episode(log, film, fps) for log, film in zip(logs, films, strict=True)],
         video=video,
-        poster=_jpeg(posters[0], 640) if posters else "",
+        poster=jpeg(posters[0], 640) if posters else "",
         footer=[{"name": name, "value": value} for name, value in facts.items()],
     )
     path.write_text(text, encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill one of this folder's templates; every name in it must be given."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _figures(logs: Sequence[EpisodeLog]) -> list[dict[str, str]]:
@@ -86,7 +91,7 @@ def _episode(log: EpisodeLog, film: Sequence[Image], fps: int) -> dict[str, Any]
         "seconds": log.seconds,
         "chunks": len(log.chunk_time),
         "chunk_ms": _median(log.chunk_ms[:, 3], "{:.0f} ms"),
-        "frames": [{"jpeg": _jpeg(film[pick], 480), "time": f"{pick / fps:.1f}"} for pick in picks],
+        "frames": [{"jpeg": jpeg(film[pick], 480), "time": f"{pick / fps:.1f}"} for pick in picks],
         "charts": [
             {"name": "Way over the table, seen from above", "svg": charts.path_chart(log)},
             {"name": "Position", "svg": charts.position_chart(log)},
@@ -105,7 +110,7 @@ def _median(values: np.ndarray, pattern: str) -> str:
     return pattern.format(float(np.median(values))) if values.size else "-"
 
 
-def _jpeg(image: Image, width: int) -> str:
+def jpeg(image: Image, width: int) -> str:
     """The picture, made smaller, as base64 JPEG."""
     height = round(image.shape[0] * width / image.shape[1])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
