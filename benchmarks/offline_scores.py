@@ -32,7 +32,7 @@ RESAMPLES = 2000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bag", type=Path, required=True, help="held out, not of training seeds")
     parser.add_argument("--policies", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of what is done already")

@@ -39,7 +39,7 @@ class Targets:
 
     @property
     def held(self) -> bool:
-        """Whether the newest command is no motion: the position stands, or there is no stiffness."""
+        """Whether the newest command is no motion: it stands, or there is no stiffness."""
         return bool(self.kp[-1] == 0.0 or np.ptp(self.position[-10:]) < 1e-9)
 
 

@@ -161,12 +161,15 @@ class Child:
         self._acknowledged = order.number
 
     def _report(self, reading: Reading, now: float, tick: int) -> None:
+        position, velocity, torque = reading.joints
         report = Report(
             self._mode,
             self._acknowledged,
             tick,
             now,
-            *reading.joints,
+            position,
+            velocity,
+            torque,
             reading.gripper,
             self._text,
         )

@@ -6,6 +6,7 @@ import enum
 import json
 import struct
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +67,11 @@ class ChildConfig:
     @classmethod
     def from_json(cls, text: str) -> ChildConfig:
         """The inverse of :meth:`to_json`."""
-        values = json.loads(text)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in json.loads(text).items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)

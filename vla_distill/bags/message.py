@@ -21,7 +21,8 @@ class MessageMaker:
     def empty(self, kind: str) -> Any:
         """A message with zeros, e.g. of ``vla_msgs/msg/ActionChunk``."""
         values = {}
-        for name, (node, detail) in message_types().get_msgdef(kind).fields:
+        fields: Any = message_types().get_msgdef(kind).fields  # their types nest without end
+        for name, (node, detail) in fields:
             if node == 1:  # base type
                 values[name] = {"string": "", "bool": False}.get(
                     detail[0], 0.0 if detail[0].startswith("float") else 0

@@ -28,7 +28,7 @@ def errors(asked: Sequence[AskedChunk], done: PoseSeries) -> NDArray[np.float64]
     for each in asked:
         chunk = each.chunk
         targets = chunk.targets.astype(np.float64)
-        due = chunk.stamp + chunk.step_dt * np.arange(1, len(targets) + 1)
+        due = chunk.stamp + chunk.step_dt * np.arange(1.0, len(targets) + 1)
         actual = done.at(due)
         row = np.full((len(targets), 3), np.nan)
         known = np.isfinite(actual).all(axis=1)
@@ -49,7 +49,7 @@ def gripper_counts(
     hit = false = missed = 0
     for each in asked:
         chunk = each.chunk
-        due = chunk.stamp + chunk.step_dt * np.arange(1, steps + 1)
+        due = chunk.stamp + chunk.step_dt * np.arange(1.0, steps + 1)
         actual = done.at(due)[:, 6]
         known = np.isfinite(actual)
         closed = chunk.targets[:steps, 6][: len(known)] < CLOSED

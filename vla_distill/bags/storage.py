@@ -218,12 +218,12 @@ class Storage:
                     self.types.add(kind, text, _FORMS.get(form, MessageDefinitionFormat.NONE))
             query = "SELECT id, topic_id, timestamp, data FROM messages ORDER BY id"
             for row, topic, time, data in base.execute(query):
-                newest = time * NANO
+                stamp = newest = time * NANO
                 name = names.get(topic)
                 if name is None:
                     self.faults.add("", newest, "messages of a topic that is not declared")
                 elif topics is None or name in topics:
-                    yield RawMessage(name, kinds[topic], newest, data, (number, -1, row))
+                    yield RawMessage(name, kinds[topic], stamp, data, (number, -1, row))
         except sqlite3.Error as error:
             reason = f"{path.name} cannot be read any further: {_why(error)}"
             self.faults.add("", newest, reason, 0)

@@ -161,7 +161,7 @@ def _write(
         # What the last frames' answers would have been nobody sent: the last one stands.
         late = due > series.stamps[-1]
         actions[late & (due <= series.stamps[-1] + 1.5 / config.fps)] = series.poses[-1]
-    known = np.isfinite(actions).all(axis=1)
+    known = np.asarray(np.isfinite(actions).all(axis=1))
     begin = int(np.argmax(known))
     end = begin + int(np.argmin(np.append(known[begin:], False)))
     if not known.any() or end - begin < MIN_FRAMES:

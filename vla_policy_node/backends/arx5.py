@@ -62,10 +62,12 @@ class Arx5:
         if self._mode == "dry_run":
             self._driver = VirtualDriver(PERIOD)
         else:
-            self._driver = Driver(
-                child_config(arm, node.settings.can_interface), node.get_logger().error
-            )
+            config = child_config(arm, node.settings.can_interface)
+            self._driver = Driver(config, self._log)
         self._out = node.publisher(JointState, "joint_states", COMMAND)
+
+    def _log(self, text: str) -> None:
+        self._node.get_logger().error(text)
 
     @property
     def trouble(self) -> str:
