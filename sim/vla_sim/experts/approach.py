@@ -19,6 +19,10 @@ FUNNEL: Final = 0.008
 """Sideways error within which it goes all the way down [m]."""
 FUNNEL_TOP: Final = 0.035
 """Sideways error from which it stays at hover height [m]."""
+SLENDER_TOP: Final = 0.018
+"""The same for what is easily knocked over [m]."""
+SLENDER: Final = 2.2
+"""Height of such things, in widths."""
 TURN_WEIGHT: Final = 0.06
 """How much a yaw error counts as sideways error [m/rad]."""
 
@@ -45,7 +49,8 @@ def approach(truth: Truth, name: str, end_height: float | None = None) -> tuple[
     sideways = float(np.linalg.norm((measured - end)[:2]))
     sideways += TURN_WEIGHT * abs(wrapped(grasp.yaw - yaw))
     hover = max(grasp.top + HOVER, end[2])
-    share = float(np.clip((sideways - FUNNEL) / (FUNNEL_TOP - FUNNEL), 0.0, 1.0))
+    far = SLENDER_TOP if _is_slender(truth, name) else FUNNEL_TOP
+    share = float(np.clip((sideways - FUNNEL) / (far - FUNNEL), 0.0, 1.0))
     position = end.copy()
     position[2] = end[2] + share * (hover - end[2])
     held_back = _rise_first(measured, position, hover, sideways)
@@ -61,6 +66,11 @@ def _rise_first(
     if sideways < FUNNEL_TOP or low <= 0.0:
         return position
     return np.array([measured[0], measured[1], hover])
+
+
+def _is_slender(truth: Truth, name: str) -> bool:
+    item = truth.item(name)
+    return item.height > SLENDER * item.size[0]
 
 
 def arrived(truth: Truth, grasp: Grasp) -> bool:

@@ -32,6 +32,8 @@ class Destination:
         low: distance under that height from which it goes straight up before sideways [m].
         near: sideways error within which it lowers all the way [m].
         far: sideways error from which it stays at ``height`` [m].
+        foot: whether the object's lower end is to be brought there, also where it hangs askew,
+            instead of its middle.
         turn_weight: how much a yaw error counts as sideways error [m/rad].
     """
 
@@ -42,6 +44,7 @@ class Destination:
     low: float = 0.03
     near: float = 0.012
     far: float = 0.035
+    foot: bool = False
     turn_weight: float = 0.0
 
 
@@ -53,8 +56,9 @@ def carry(truth: Truth, name: str, to: Destination) -> Waypoint:
         name: the object, held by the gripper.
         to: where it shall go.
     """
-    pose, measured, held = truth.commanded_pose(), truth.gripper_position(), truth.position(name)
-    hanging = float(measured[2] - (2 * held[2] - truth.top(name)[2]))
+    pose, measured, middle = truth.commanded_pose(), truth.gripper_position(), truth.position(name)
+    held = truth.foot(name) if to.foot else middle
+    hanging = float(measured[2] - (2 * middle[2] - truth.top(name)[2]))
     release = max(to.point[2] + hanging, to.lowest)
     sideways = float(np.linalg.norm((held - to.point)[:2]))
     yaw = yaw_of(Rotation.from_rotvec(truth.gripper_pose()[3:]))

@@ -19,6 +19,8 @@ HEIGHT: Final = 0.13
 """Of the tool point on the way, so that the peg's foot clears the other pegs [m]."""
 DROP: Final = 0.004
 """Height over the table at which the fingers open [m]."""
+UPRIGHT: Final = 0.8
+"""A peg in the hole that leans by less than this cosine rights itself when let go."""
 
 
 class InsertPlan:
@@ -27,7 +29,7 @@ class InsertPlan:
     def waypoint(self, truth: Truth, aim: Aim, hand: Hand) -> Waypoint:
         """Where to go now."""
         assert aim.goal is not None
-        if not hand.closed and Insert().inside(truth, aim):
+        if not hand.closed and Insert().inside(truth, aim, UPRIGHT):
             return leave(truth, hand, HEIGHT)
         waypoint = grasp_object(truth, aim.target, hand)
         if waypoint is not None:
@@ -47,5 +49,6 @@ class InsertPlan:
             low=0.015,
             near=0.004,
             far=0.009,
+            foot=True,
             turn_weight=0.02,
         )

@@ -18,7 +18,7 @@ COLOURS: Final = {
 KINDS: Final = ("cube", "cylinder", "block")
 """A cube, an upright cylinder, a flat elongated block that only fits the gripper crosswise."""
 PEG: Final = "peg"
-"""A slim upright square peg; only in scenes with a socket."""
+"""A slim upright square peg, heavy at its foot; only in scenes with a socket."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,8 @@ class Item:
         """Mass [kg], of a light wood."""
         fill = np.pi / 4 if self.kind == "cylinder" else 1.0
         return float(fill * np.prod(self.size) * 750.0)
+
+    @property
+    def balance(self) -> float:
+        """Height of the centre of mass over the middle [m]: low in a peg, easily felled."""
+        return -0.3 * self.height if self.kind == PEG else 0.0

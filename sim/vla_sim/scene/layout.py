@@ -180,8 +180,8 @@ def draw_size(rng: Generator, kind: str) -> tuple[float, float, float]:
         width = float(rng.uniform(0.030, 0.036))
         return (width, width, float(rng.uniform(0.055, 0.062)))
     if kind == PEG:
-        width = float(rng.uniform(0.019, 0.021))
-        return (width, width, float(rng.uniform(0.068, 0.072)))
+        width = float(rng.uniform(0.023, 0.025))
+        return (width, width, float(rng.uniform(0.066, 0.070)))
     return (
         float(rng.uniform(0.060, 0.066)),
         float(rng.uniform(0.026, 0.031)),

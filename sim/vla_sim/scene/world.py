@@ -125,6 +125,7 @@ class World:
         model.geom_rgba[geom] = (*item.rgb, 1.0)
         model.body_mass[body] = item.mass
         model.body_inertia[body] = item.mass * np.array(inertia)
+        model.body_ipos[body] = (0.0, 0.0, item.balance)
 
     def _apply_look(self, layout: Layout) -> None:
         look, model = layout.look, self.model
@@ -177,6 +178,9 @@ def _add_table(spec: mujoco.MjSpec) -> None:
 
 def _add_object(spec: mujoco.MjSpec, slot: int) -> None:
     body = spec.worldbody.add_body(name=f"object{slot}", pos=(0.3, 0.15 * (slot - 1), 0.1))
+    # Compiled off its middle, so that the model keeps room for pegs' low centre of mass.
+    body.explicitinertial = True
+    body.mass, body.inertia, body.ipos = 0.05, (1e-5, 1e-5, 1e-5), (0.0, 0.0, -0.001)
     body.add_freejoint(name=f"object{slot}")
     body.add_geom(
         name=f"object{slot}",
@@ -189,5 +193,4 @@ def _add_object(spec: mujoco.MjSpec, slot: int) -> None:
         solref=(0.006, 1.0),
         solimp=(0.95, 0.99, 0.001, 0.5, 2.0),
         priority=2,
-        mass=0.05,
     )

@@ -72,19 +72,25 @@ class Insert:
         """The socket."""
         return layout.of_kind(Socket.kind)
 
-    def inside(self, truth: Truth, aim: Aim) -> bool:
-        """Whether the peg is upright and its lower end is down in the hole."""
+    def inside(self, truth: Truth, aim: Aim, upright: float) -> bool:
+        """Whether the peg is upright and its lower end is down in the hole.
+
+        Args:
+            truth: the world.
+            aim: peg and socket.
+            upright: smallest cosine of the peg's tilt.
+        """
         assert aim.goal is not None
         socket, foot = truth.layout.fixture(aim.goal), truth.foot(aim.target)
         offset = Rotation.from_euler("z", -socket.yaw).apply(foot - (socket.x, socket.y, 0.0))
         tilt = abs(truth.rotation(aim.target).as_matrix()[2, 2])
         within = float(np.abs(offset[:2]).max()) < HOLE / 2
-        return within and offset[2] < self.depth and tilt > self.upright
+        return within and offset[2] < self.depth and tilt > upright
 
     def satisfied(self, truth: Truth, aim: Aim) -> bool:
         """Whether the peg is in, still, and free."""
         return (
-            self.inside(truth, aim)
+            self.inside(truth, aim, self.upright)
             and not truth.touched(aim.target)
             and truth.speed(aim.target) <= self.rest
         )
@@ -95,7 +101,7 @@ class Insert:
         if self.satisfied(truth, aim):
             return 1.0, "hold"
         position = truth.position(aim.target)
-        if self.inside(truth, aim):
+        if self.inside(truth, aim, self.upright):
             return 0.9, "release"
         if truth.touched(aim.target):
             away = float(np.linalg.norm((position - truth.position(aim.goal))[:2]))
