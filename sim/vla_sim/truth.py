@@ -108,8 +108,11 @@ class Truth:
 
     def top(self, name: str) -> NDArray[np.float64]:
         """The middle of the object's top as it lies now. Shape (3,) [m]."""
-        half = np.array(self.item(name).size) / 2
-        reach = np.abs(self.rotation(name).as_matrix()[2]) @ half
+        item, up = self.item(name), self.rotation(name).as_matrix()[2]
+        half = np.array(item.size) / 2
+        if item.kind == "cylinder":  # round, however it has rolled
+            up = np.array([np.hypot(up[0], up[1]), 0.0, up[2]])
+        reach = np.abs(up) @ half
         return self.position(name) + (0.0, 0.0, reach)
 
     def foot(self, name: str) -> NDArray[np.float64]:

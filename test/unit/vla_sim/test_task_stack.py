@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from vla_sim.constants import CAMERAS
 from vla_sim.experts import Expert
@@ -26,6 +28,10 @@ def put(world: Simulation, name: str, on: str, shift: float = 0.0, gap: float = 
     height = truth.item(name).height / 2 + gap
     pose[:3] = truth.top(on) + (shift, 0.0, height)
     pose[3:] = (1.0, 0.0, 0.0, 0.0)
+
+
+def _target(seed: int) -> str:
+    return draw_episode("stack", seed)[2].target
 
 
 def wait(world: Simulation, ticks: int) -> None:
@@ -62,6 +68,24 @@ def test_what_stands_on_the_cube_is_stacked(simulation: Simulation) -> None:
     wait(simulation, 60)
     assert simulation.status().success
     assert simulation.status().progress == 1.0
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.4, 0.8])
+def test_a_cylinder_on_its_side_counts_however_it_has_rolled(
+    simulation: Simulation, roll: float
+) -> None:
+    seed = next(s for s in range(SEED, SEED + 99) if "cylinder" in _target(s))
+    aim = simulation.reset("stack", seed).aim
+    assert aim.goal is not None
+    truth = simulation.privileged()
+    radius = truth.item(aim.target).size[0] / 2
+    pose = simulation.data.joint(f"object{truth.layout.names.index(aim.target)}").qpos
+    pose[:3] = truth.top(aim.goal) + (0.0, 0.0, radius)
+    turn = Rotation.from_euler("y", np.pi / 2) * Rotation.from_euler("z", roll)
+    pose[3:] = turn.as_quat(scalar_first=True)
+    mujoco.mj_forward(simulation.model, simulation.data)
+    assert Stack().satisfied(truth, aim)
+    assert truth.top(aim.target)[2] == pytest.approx(truth.top(aim.goal)[2] + 2 * radius)
 
 
 @pytest.mark.parametrize("shift, gap", [(0.0, 0.02), (0.021, 0.0)])
