@@ -28,11 +28,13 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
+TASKS = "reach pick place push stack open press catch insert press_then_pick".split()
+
 # Name, default, meaning, choices.
 ARGUMENTS = [
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
     ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
-    ("task", "pick", "task of the first scene", ["reach", "pick", "place"]),
+    ("task", "pick", "task of the first scene", TASKS),
     ("seed", "0", "seed of the first scene", None),
     (
         "instructions",

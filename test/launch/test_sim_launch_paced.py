@@ -21,7 +21,7 @@ from vla_policy_node.qos import COMMAND, LATCHED, REPORT
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "left"
-INSTRUCTION = "go to the green cube"
+INSTRUCTION = "move the gripper over to the blue cube"
 READY_TIMEOUT = 90.0
 STOP_TIMEOUT = 20.0
 
