@@ -28,7 +28,18 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
-TASKS = "reach pick place push stack open press catch insert press_then_pick".split()
+TASKS = [
+    "reach",
+    "pick",
+    "place",
+    "push",
+    "stack",
+    "open",
+    "press",
+    "catch",
+    "insert",
+    "press_then_pick",
+]
 
 # Name, default, meaning, choices.
 ARGUMENTS = [
