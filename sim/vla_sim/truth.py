@@ -113,7 +113,7 @@ class Truth:
         if item.kind == "cylinder":  # round, however it has rolled
             up = np.array([np.hypot(up[0], up[1]), 0.0, up[2]])
         reach = np.abs(up) @ half
-        return self.position(name) + (0.0, 0.0, reach)
+        return self.position(name) + np.array([0.0, 0.0, float(reach)])
 
     def foot(self, name: str) -> NDArray[np.float64]:
         """The middle of the end of the object's own z axis that is lower now. Shape (3,) [m]."""
