@@ -162,7 +162,7 @@ def _add_palm(wrist: mujoco.MjsBody, arm: ArmModel) -> None:
     wrist.add_camera(
         name="wrist",
         pos=CAMERA_POSITION,
-        quat=_look_along(np.subtract(CAMERA_TARGET, CAMERA_POSITION)),
+        quat=look_along(np.subtract(CAMERA_TARGET, CAMERA_POSITION)),
         fovy=CAMERA_FOVY,
     )
 
@@ -233,7 +233,7 @@ def _add_gripper_servo(spec: mujoco.MjSpec, arm: ArmModel) -> None:
     servo.set_to_position(kp=1500.0, kv=30.0)
 
 
-def _look_along(direction: np.ndarray) -> np.ndarray:
+def look_along(direction: np.ndarray) -> np.ndarray:
     """Quaternion of a camera (it looks along its -z, +y up) that looks along ``direction``."""
     back = -direction / np.linalg.norm(direction)
     right = np.cross((0.0, 0.0, 1.0), back)

@@ -11,6 +11,7 @@ import yaml
 from vla_policy.errors import PolicyError
 
 PRECISIONS = ("auto", "bf16", "no")
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class TrainConfig:
         learning_rate: after warm-up, until the decay.
         warmup: steps of linear warm-up.
         decay: share of the steps, at the end, in which the rate falls linearly to zero.
-        weight_decay: of AdamW, on matrices.
+        optimizer: ``adamw``, or ``muon`` for hidden matrices and AdamW for all other weights.
+        weight_decay: on matrices.
         gradient_clip: largest gradient norm.
         ema: decay of the averaged weights, which are the ones that are saved.
         noises: denoising times drawn for each sample (CogACT's repeated diffusion steps).
@@ -51,6 +53,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     warmup: int = 300
     decay: float = 0.5
+    optimizer: str = "adamw"
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema: float = 0.998
@@ -70,8 +73,9 @@ class TrainConfig:
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise PolicyError(name, got=getattr(self, name), expected="at least 1")
-        if self.precision not in PRECISIONS:
-            raise PolicyError("precision", got=self.precision, expected=f"one of {PRECISIONS}")
+        for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in known:
+                raise PolicyError(name, got=getattr(self, name), expected=f"one of {known}")
 
     def learning_rate_at(self, step: int) -> float:
         """Warm-up, plateau, linear decay to zero."""

@@ -15,14 +15,21 @@ from vla_policy.model.plan import FullCompute
 
 
 class Objective(nn.Module):
-    """The network with its loss, as one module that Accelerate can wrap."""
+    """The network with its loss, as one module that Accelerate can wrap.
 
-    def __init__(self, network: VlaNetwork, config: TrainConfig) -> None:
+    Args:
+        network: what is trained.
+        config: weights of the losses.
+        scenes: whether batches say what is where. A probe without a loss would stall training on
+            several processes, which waits for every gradient.
+    """
+
+    def __init__(self, network: VlaNetwork, config: TrainConfig, scenes: bool) -> None:
         super().__init__()
         self.network = network
         self.config = config
         self.plan = FullCompute()
-        self.probe = SceneProbe(network.config.language.width)
+        self.probe = SceneProbe(network.config.language.width) if scenes else None
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -60,11 +67,12 @@ class Objective(nn.Module):
             "velocity": error,
             "grounding_cm": 10.0 * offset[:, 0].norm(dim=-1).mean(),
         }
-        if batch.things is not None and batch.gaze is not None:
+        if self.probe and batch.things is not None and batch.gaze is not None:
             front = self.network.config.tokens_per_camera
             losses["scene"] = self.probe(visual[:, :front], batch.things)
-            attention = condition.scores[..., :front].float().log_softmax(-1)
-            losses["gaze"] = -(batch.gaze * attention).sum(-1).mean()
+            attention = condition.scores.float().view(batch.gaze.shape).log_softmax(-1)
+            seen = batch.gaze.sum(-1).sum((0, 1)).clamp(min=1.0)  # in each camera
+            losses["gaze"] = -((batch.gaze * attention).sum((0, 1, 3)) / seen).sum()
             losses["loss"] = losses["loss"] + self.config.scene_weight * (
                 losses["scene"] + losses["gaze"]
             )

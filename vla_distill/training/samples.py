@@ -32,7 +32,7 @@ class Batch:
         positions: target and goal relative to the end effector, in 0.1 m. Shape (B, 2, 3).
         things: present, x, y [m] of everything there can be. Shape (B, things, 3); None where
             unknown.
-        gaze: target and goal among the front camera's tokens. Shape (B, 2, tokens), or None.
+        gaze: target and goal among each camera's tokens. Shape (B, 2, cameras, tokens), or None.
     """
 
     images: Tensor

@@ -7,13 +7,17 @@ are, it learns to see within minutes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from vla_arm import mjcf
+from vla_arm.joint_table import ARMS
 from vla_distill.dataset import DatasetError, FrameStore
 from vla_policy.model.config import ModelConfig
-from vla_sim.constants import STEP_DT
+from vla_sim.constants import CAMERAS, STEP_DT
 from vla_sim.scene.cameras import FrontCamera
 from vla_sim.scene.fixtures import FIXTURES
 from vla_sim.scene.layout import Layout
@@ -30,7 +34,7 @@ class Scenes:
     Args:
         frames: the dataset.
         seeds: of its episodes. Shape (E,).
-        model: for the size of the front camera's token grid.
+        model: for the size of the token grid.
 
     Raises:
         DatasetError: a scene is not the one that was recorded, so the world has changed since.
@@ -39,7 +43,6 @@ class Scenes:
     def __init__(self, frames: FrameStore, seeds: NDArray[np.int64], model: ModelConfig) -> None:
         self._frames = frames
         self._grid = model.image_size // model.vision.patch
-        self._camera = FrontCamera()
         first = np.searchsorted(frames.episode_index, np.arange(len(seeds)))
         # Present, x, y of each thing at the start.
         self._start = np.zeros((len(seeds), len(THINGS), 3), np.float32)
@@ -74,20 +77,74 @@ class Scenes:
         return things
 
     def gaze(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Where target and goal appear among the front camera's tokens. Shape (B, 2, tokens).
+        """Where target and goal appear among each camera's tokens. Shape (B, 2, cameras, tokens).
 
-        A soft distribution, as the camera's pose differs a little from scene to scene.
+        Soft distributions, as a camera's pose differs a little from scene to scene; all zero where
+        the picture does not show the thing.
         """
-        points = self._frames.keypoints[rows].reshape(-1, 3)
-        turn = Rotation.from_quat(self._camera.quaternion(), scalar_first=True)
-        x, y, z = turn.inv().apply(points - np.array(self._camera.position)).T
-        focal = self._grid / 2 / np.tan(np.radians(self._camera.fovy) / 2)
-        column, row = self._grid / 2 - focal * x / z, self._grid / 2 + focal * y / z
-        centres = np.arange(self._grid) + 0.5
-        across = np.exp(-2.0 * (centres - column[:, None]) ** 2)
-        down = np.exp(-2.0 * (centres - row[:, None]) ** 2)
-        weights = (down[:, :, None] * across[:, None, :]).reshape(len(rows), 2, -1)
-        return (weights / np.maximum(weights.sum(-1, keepdims=True), 1e-6)).astype(np.float32)
+        points = self._frames.keypoints[rows].reshape(-1, 2, 3)
+        state = self._frames.state[rows].astype(np.float64)
+        mounts = {
+            "front": (np.zeros((len(rows), 3)), Rotation.identity(len(rows))),
+            "wrist": (state[:, :3], Rotation.from_rotvec(state[:, 3:6])),
+        }
+        views = [self._seen(points, *mounts[name], _LENSES[name]) for name in CAMERAS]
+        return np.stack(views, axis=2).astype(np.float32)
+
+    def _seen(
+        self,
+        points: NDArray[np.floating],
+        place: NDArray[np.float64],
+        turn: Rotation,
+        lens: _Lens,
+    ) -> NDArray[np.float64]:
+        """Points (B, 2, 3) [m] in a camera whose mount is at (B, 3) [m]. Shape (B, 2, tokens)."""
+        grid = self._grid
+        camera = place + turn.apply(lens.position)
+        into = (turn * lens.turn).inv()
+        seen = [into.apply(points[:, index] - camera) for index in (0, 1)]
+        x, y, z = np.moveaxis(np.stack(seen, axis=1), -1, 0)
+        depth = np.minimum(z, -0.01)
+        focal = grid / 2 / np.tan(np.radians(lens.fovy) / 2)
+        column, row = grid / 2 - focal * x / depth, grid / 2 + focal * y / depth
+        inside = (z < -0.01) & (np.abs(column - grid / 2) < grid / 2)
+        inside &= np.abs(row - grid / 2) < grid / 2
+        centres = np.arange(grid) + 0.5
+        across = np.exp(-2.0 * (centres - column[..., None]) ** 2)
+        down = np.exp(-2.0 * (centres - row[..., None]) ** 2)
+        weights = (down[..., :, None] * across[..., None, :]).reshape(*inside.shape, -1)
+        weights *= inside[..., None]
+        return weights / np.maximum(weights.sum(-1, keepdims=True), 1e-6)
+
+
+@dataclass(frozen=True)
+class _Lens:
+    """A camera on its mount: position [m], orientation, vertical field of view [deg]."""
+
+    position: NDArray[np.float64]
+    turn: Rotation
+    fovy: float
+
+
+def _lenses() -> dict[str, _Lens]:
+    front = FrontCamera()
+    in_tool = np.subtract(mjcf.CAMERA_POSITION, ARMS["X5"].eef_offset)
+    look = np.subtract(mjcf.CAMERA_TARGET, mjcf.CAMERA_POSITION)
+    return {
+        "front": _Lens(
+            np.array(front.position),
+            Rotation.from_quat(front.quaternion(), scalar_first=True),
+            front.fovy,
+        ),
+        "wrist": _Lens(
+            in_tool,
+            Rotation.from_quat(mjcf.look_along(look), scalar_first=True),
+            mjcf.CAMERA_FOVY,
+        ),
+    }
+
+
+_LENSES = _lenses()
 
 
 class _Spinning:

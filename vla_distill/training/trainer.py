@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vla_distill.dataset import FrameStore
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import draw_curve
+from vla_distill.training.muon import MuonAdamW, parameter_groups
 from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch, Samples
 from vla_distill.training.scenes import Scenes
@@ -65,15 +66,15 @@ class Trainer:
         self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed, scenes)
         self.statistics = start.statistics if start else self.samples.statistics()
         self.tokenizer = start.tokenizer if start else _words(frames, seeds is not None)
-        objective = Objective(start.network if start else VlaNetwork(self.model), config)
+        network = start.network if start else VlaNetwork(self.model)
+        objective = Objective(network, config, scenes is not None)
         self.average = AveragedModel(
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         ).to(self.accelerator.device)
-        optimizer = torch.optim.AdamW(
-            _groups(objective, config.weight_decay),
+        optimizer = MuonAdamW(
+            parameter_groups(objective, config.weight_decay, config.optimizer == "muon"),
             lr=config.learning_rate,
             betas=(0.9, 0.95),
-            fused=True,
         )
         objective.train()  # a loaded network comes in eval mode
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
@@ -258,15 +259,6 @@ def _precision(wanted: str) -> str:
         return wanted
     fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if fast else "no"
-
-
-def _groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    matrices = [p for p in module.parameters() if p.ndim >= 2]
-    others = [p for p in module.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
 
 
 def _replace(new: Path, old: Path) -> None:
