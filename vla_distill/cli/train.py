@@ -1,6 +1,6 @@
 """Train a policy on demonstrations; resumes where the run's folder left off.
 
-With several processes or GPUs: ``accelerate launch -m vla_distill.cli.main train --config ...``.
+With several processes or GPUs: ``torchrun -m vla_distill.cli.main train --config ...``.
 """
 
 from __future__ import annotations

@@ -84,23 +84,20 @@ class Scenes:
         """
         points = self._frames.keypoints[rows].reshape(-1, 2, 3)
         state = self._frames.state[rows].astype(np.float64)
-        mounts = {
-            "front": (np.zeros((len(rows), 3)), Rotation.identity(len(rows))),
-            "wrist": (state[:, :3], Rotation.from_rotvec(state[:, 3:6])),
-        }
-        views = [self._seen(points, *mounts[name], _LENSES[name]) for name in CAMERAS]
+        mounts = {"front": np.zeros_like(state[:, :6]), "wrist": state[:, :6]}
+        views = [self._seen(points, mounts[name], _LENSES[name]) for name in CAMERAS]
         return np.stack(views, axis=2).astype(np.float32)
 
     def _seen(
         self,
         points: NDArray[np.floating],
-        place: NDArray[np.float64],
-        turn: Rotation,
+        mount: NDArray[np.float64],
         lens: _Lens,
     ) -> NDArray[np.float64]:
-        """Points (B, 2, 3) [m] in a camera whose mount is at (B, 3) [m]. Shape (B, 2, tokens)."""
+        """Points (B, 2, 3) [m] in a camera whose mount's pose is (B, 6). Shape (B, 2, tokens)."""
         grid = self._grid
-        camera = place + turn.apply(lens.position)
+        turn = Rotation.from_rotvec(mount[:, 3:])
+        camera = mount[:, :3] + turn.apply(lens.position)
         into = (turn * lens.turn).inv()
         seen = [into.apply(points[:, index] - camera) for index in (0, 1)]
         x, y, z = np.moveaxis(np.stack(seen, axis=1), -1, 0)
