@@ -55,23 +55,23 @@ class MuonAdamW(torch.optim.AdamW):
         return loss
 
     def _orthogonal_step(self, group: dict[str, Any]) -> None:
-        by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for matrix in group["params"]:
             if matrix.grad is not None:
-                by_shape[matrix.shape].append(matrix)
+                by_shape[matrix.shape].append((matrix, matrix.grad))
         for shape, matrices in by_shape.items():
             directions = []
-            for matrix in matrices:
+            for matrix, gradient in matrices:
                 state = self.state[matrix]
                 if not state:  # "step" because AdamW, when loaded, looks for it in every state
                     state["step"] = torch.zeros(())
                     state["momentum"] = torch.zeros_like(matrix)
                 state["step"] += 1
-                average = state["momentum"].lerp_(matrix.grad, 1 - self.momentum)
-                directions.append(matrix.grad.lerp(average, self.momentum))
+                average = state["momentum"].lerp_(gradient, 1 - self.momentum)
+                directions.append(gradient.lerp(average, self.momentum))
             moves = _together(torch.stack(directions))
             scale = 0.2 * max(shape) ** 0.5 * group["lr"]
-            for matrix, move in zip(matrices, moves, strict=True):
+            for (matrix, _), move in zip(matrices, moves, strict=True):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(move, alpha=scale)
 
 
