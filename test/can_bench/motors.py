@@ -137,8 +137,9 @@ def _model(urdf: str) -> mujoco.MjModel:
     spec.option.timestep = TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
-    wheel = spec.worldbody.add_body(name="gripper_motor", pos=(0.0, 0.5, 0.0))
+    wheel = spec.worldbody.add_body(name="gripper_motor")
     wheel.mass, wheel.inertia, wheel.explicitinertial = 0.1, (1e-4, 1e-4, 1e-4), True
+    wheel.ipos = (0.0, 0.0, 0.0)  # on its axis; left out, it is where the body is, twice as far
     wheel.add_joint(
         name="gripper",
         type=mujoco.mjtJoint.mjJNT_HINGE,

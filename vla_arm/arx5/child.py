@@ -19,21 +19,20 @@ import numpy as np
 
 from vla_arm.arx5.freshness import Freshness
 from vla_arm.arx5.library import Library, Reading
+from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
 from vla_arm.arx5.wire import MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 
 PERIOD = 0.004
 """Between joint commands [s]."""
-OVER = 3
-"""Readings in a row over a limit that stop the arm; the library deadlocks after 20 of its own."""
-OVERSPEED = 1.3
-"""Measured speed over the largest one from which the arm is no longer ours to move."""
 LOOP_AGE = 0.15
 """The library's control loop has stopped when its last cycle is so old [s]."""
 HANG = 1.0
 """A child that hangs ends itself after this, should nobody be left to kill it [s]."""
 DEADLOCKED = 3
 """Exit code of a child whose library has deadlocked."""
+PRIORITY = -10
+"""Niceness of the library's control loop and this one, where it is allowed."""
 SLOW_CALL = 15.0
 """Longest that connecting or leaving may take [s]."""
 
@@ -50,7 +49,6 @@ class Child:
         self._link, self._config = link, config
         self._mode, self._text, self._acknowledged = Mode.STARTING, "", 0
         self._torque_scale = 1.0
-        self._over = np.zeros(2, dtype=int)
         self._streamer, self._freshness = Streamer(config), Freshness()
         self.leaving = False
 
@@ -58,6 +56,7 @@ class Child:
         """Work until the driver leaves or says so."""
         faulthandler.dump_traceback_later(SLOW_CALL, exit=True)
         self._library = Library(self._config.model, self._config.interface)
+        self._overload = Overload(self._config, self._library.gripper_torque_max)
         self._mode = Mode.DAMPED
         gc.disable()  # nothing here makes cycles
         begin = due = time.monotonic()
@@ -85,21 +84,8 @@ class Child:
             self._give_up(
                 reading, f"the library's control loop stands still for {reading.age:.2f} s"
             )
-        _, velocity, torque = reading.joints
-        limit = np.array(self._config.torque) * self._torque_scale
-        fast = np.abs(velocity) > np.array(self._config.velocity) * OVERSPEED
-        heavy = np.append(np.abs(torque) > limit, self._squeezes(reading))
-        self._over = np.where((fast.any(), heavy.any()), self._over + 1, 0)
-        if self._over[1] >= OVER:
-            worst = int(np.argmax(heavy))
-            if worst < len(torque):
-                part = f"joint {worst + 1} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
-            else:
-                part = f"gripper at {reading.gripper_torque:.2f} Nm"
-            self._fail(f"too much torque: {part}")
-        elif self._over[0] >= OVER:
-            worst = int(np.argmax(fast))
-            self._fail(f"too fast: joint {worst + 1} at {velocity[worst]:.1f} rad/s")
+        if text := self._overload.judge(reading, self._torque_scale):
+            self._fail(text)
         elif self._mode == Mode.ENGAGED:
             silent = self._freshness.silent(reading.joints, self._streamer.output[:6], now)
             if silent:
@@ -111,9 +97,6 @@ class Child:
         self._text = self._text or text
         self._report(reading, time.monotonic(), 0)
         os._exit(DEADLOCKED)
-
-    def _squeezes(self, reading: Reading) -> bool:
-        return abs(reading.gripper_torque) > self._library.gripper_torque_max * self._torque_scale
 
     def _fail(self, text: str) -> None:
         if self._mode != Mode.FAULT:
@@ -148,7 +131,7 @@ class Child:
             if self._mode not in (Mode.DAMPED, Mode.FAULT):
                 self._library.damp()
                 self._mode = Mode.DAMPED
-        elif self._over.any():
+        elif self._overload.present:
             pass  # what stopped the arm is still there
         elif order.verb == Verb.TEACH:
             self._library.teach()
@@ -184,6 +167,8 @@ def _try_send(link: socket.socket, report: Report) -> None:
 
 def main() -> None:
     """Run the child."""
+    with contextlib.suppress(OSError):  # needs CAP_SYS_NICE or a limit of `nice`
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     link = socket.socket(fileno=int(sys.argv[1]))
     link.setblocking(False)
     child = Child(link, ChildConfig.from_json(sys.argv[2]))

@@ -23,12 +23,14 @@ class Reading:
         joints: position [rad], velocity [rad/s], torque [Nm] by joint. Shape (3, 6).
         gripper: opening [m].
         gripper_torque: [Nm].
-        age: of the library's last cycle [s]; says nothing about the motors.
+        cycle: the library's time at its last cycle [s]; equal in two readings of one cycle.
+        age: of that cycle [s]; says nothing about the motors.
     """
 
     joints: NDArray[np.float64]
     gripper: float
     gripper_torque: float
+    cycle: float
     age: float
 
 
@@ -60,8 +62,9 @@ class Library:
         """The newest state."""
         state = self._arm.get_joint_state()  # a temporary's arrays would dangle
         joints = np.array((state.pos(), state.vel(), state.torque()))
-        age = float(self._arm.get_timestamp()) - float(state.timestamp)
-        return Reading(joints, float(state.gripper_pos), float(state.gripper_torque), age)
+        gripper, torque = float(state.gripper_pos), float(state.gripper_torque)
+        cycle = float(state.timestamp)
+        return Reading(joints, gripper, torque, cycle, float(self._arm.get_timestamp()) - cycle)
 
     def send(self, command: NDArray[np.float64]) -> None:
         """Send joint targets [rad] and opening [m]. Shape (7,)."""

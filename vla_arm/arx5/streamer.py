@@ -15,6 +15,8 @@ MAX_AGE = 0.1
 """Targets older than this are dropped: the driver was frozen, or the socket full [s]."""
 MAX_JUMP = 0.5
 """Targets further than this from where the arm was sent are refused [rad]."""
+GRIPPER_SPEED = 0.3
+"""Largest of the gripper, the library's own [m/s]."""
 
 
 class Streamer:
@@ -27,7 +29,7 @@ class Streamer:
     def __init__(self, config: ChildConfig) -> None:
         self._lower = np.append(config.lower, 0.0)
         self._upper = np.append(config.upper, config.gripper_max)
-        self._speed = np.append(config.velocity, 0.5)
+        self._speed = np.append(config.velocity, GRIPPER_SPEED)
         self._period = config.period
         self._output = np.zeros(7)
         self._target = np.zeros(7)

@@ -1,10 +1,13 @@
 """The child's judgement: freshness from the data, ramps that never exceed, packets that survive."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_arm.arx5.freshness import MOVED, STANDING, Freshness
+from vla_arm.arx5.library import Reading
+from vla_arm.arx5.overload import OVER, Overload
 from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
 from vla_arm.arx5.wire import ChildConfig, Mode, Order, Report, Verb
 from vla_arm.joint_table import X5
@@ -87,6 +90,35 @@ def test_stale_reordered_and_far_targets_are_refused():
     assert not streamer.take(order(4, time=2.0), 1.0)
     assert not streamer.take(order(5, shift=2 * MAX_JUMP), 1.0)
     assert streamer.refused == 5
+
+
+def reading(cycle, *, torque=0.0, gripper=0.0, speed=0.0):
+    """A state in which only joint 3 and the gripper feel and do anything."""
+    joints = np.zeros((3, 6))
+    joints[1, 2], joints[2, 2] = speed, torque
+    return Reading(joints, 0.04, gripper, cycle * 0.002, 0.0)
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ({"torque": -30.0}, "too much torque: joint 3 at -30.0 Nm, limit 24.0"),
+        ({"gripper": 1.4}, "too much torque: gripper at 1.4 Nm, limit 1.2"),
+        ({"speed": 8.0}, "too fast: joint 3 at 8.0 rad/s"),
+    ],
+)
+def test_what_is_over_its_limit_for_some_cycles_is_named(fault, words):
+    overload = Overload(CONFIG, 1.5)
+    answers = [overload.judge(reading(cycle, **fault), 0.8) for cycle in range(OVER)]
+    assert answers == [""] * (OVER - 1) + [words]
+    assert overload.present
+    assert overload.judge(reading(OVER), 0.8) == "" and not overload.present
+
+
+def test_one_cycle_read_often_is_one_cycle():
+    # The library's loop may be late: what it read once proves no more by being looked at again.
+    overload = Overload(CONFIG, 1.5)
+    assert [overload.judge(reading(1, torque=30.0), 0.8) for _ in range(9)] == [""] * 9
 
 
 def test_packets_survive_the_way():

@@ -1,0 +1,59 @@
+"""Whether the arm is as it must be: torques and speeds against their limits, reading by reading."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_arm.arx5.library import Reading
+from vla_arm.arx5.wire import ChildConfig
+
+OVER = 3
+"""Cycles in a row over a limit that stop the arm; the library deadlocks after 20 of its own."""
+OVERSPEED = 1.3
+"""Measured speed over the largest one from which the arm is no longer ours to move."""
+
+
+class Overload:
+    """Counts cycles over a limit.
+
+    Args:
+        config: speeds and torques of the joints.
+        gripper_torque: largest of the gripper [Nm].
+    """
+
+    def __init__(self, config: ChildConfig, gripper_torque: float) -> None:
+        self._velocity = np.array(config.velocity) * OVERSPEED
+        self._torque = np.append(config.torque, gripper_torque)
+        self._fast = self._heavy = 0
+        self._cycle = -np.inf
+
+    @property
+    def present(self) -> bool:
+        """Whether the newest cycle was over a limit."""
+        return self._fast > 0 or self._heavy > 0
+
+    def judge(self, reading: Reading, torque_scale: float) -> str:
+        """Judge one reading; one of the same cycle as before is not counted again.
+
+        Args:
+            reading: the newest.
+            torque_scale: share of the torque limits that is allowed.
+
+        Returns:
+            What was over its limit for :data:`OVER` cycles; empty if nothing was.
+        """
+        _, velocity, torque = reading.joints
+        torque, limit = np.append(torque, reading.gripper_torque), self._torque * torque_scale
+        fast, heavy = np.abs(velocity) > self._velocity, np.abs(torque) > limit
+        if reading.cycle > self._cycle:
+            self._cycle = reading.cycle
+            self._fast = self._fast + 1 if fast.any() else 0
+            self._heavy = self._heavy + 1 if heavy.any() else 0
+        if self._heavy >= OVER:
+            worst = int(np.argmax(np.abs(torque) / limit))
+            part = f"joint {worst + 1}" if worst < len(velocity) else "gripper"
+            return f"too much torque: {part} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
+        if self._fast >= OVER:
+            worst = int(np.argmax(np.abs(velocity) / self._velocity))
+            return f"too fast: joint {worst + 1} at {velocity[worst]:.1f} rad/s"
+        return ""
