@@ -52,6 +52,7 @@ setup(
             "policy_node = vla_policy_node.policy_node:main",
             "arm_node = vla_policy_node.arm_node:main",
             "sim_node = vla_policy_node.sim_node:main",
+            "recorder_node = vla_policy_node.recorder_node:main",
         ]
     },
 )

@@ -64,6 +64,10 @@ class BagWriter:
         kind = message.__msgtype__
         self.write(topic, kind, bytes(message_types().serialize_cdr(message, kind)), time)
 
+    def flush(self) -> None:
+        """Hand what is complete to the system, so that a kill of this process does not lose it."""
+        self._file.flush()
+
     def close(self) -> None:
         """Finish the file and give it its name."""
         self._writer.finish()

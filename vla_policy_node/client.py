@@ -100,19 +100,21 @@ class SimulationClient:
                 Image, "camera/overview/image_raw", self._take_overview, qos_profile_sensor_data
             )
 
-    def wait_until_ready(self, timeout: float = 60.0) -> None:
-        """Wait until all three nodes are active and the arm is ready.
+    def wait_until_ready(self, timeout: float = 60.0, *, policy: bool = True) -> None:
+        """Wait until all nodes are active and the arm is ready.
 
         Args:
             timeout: wall-clock time [s].
+            policy: wait for policy_node too; without it something else moves the arm.
 
         Raises:
             NodeError: something is not there in time; the message names it.
         """
         self._wait("reset_simulation", self._reset.service_is_ready, timeout)
         self._wait("parameters of sim_node", self._sim.services_are_ready, timeout)
-        self._wait("parameters of policy_node", self._policy.services_are_ready, timeout)
-        self._wait("execute_instruction", self._action.server_is_ready, timeout)
+        if policy:
+            self._wait("parameters of policy_node", self._policy.services_are_ready, timeout)
+            self._wait("execute_instruction", self._action.server_is_ready, timeout)
         self._wait("arm_status READY", self._arm_is_ready, timeout)
         self._wait("ee_command", lambda: self._commanded >= 0.0, timeout)
 
@@ -137,7 +139,7 @@ class SimulationClient:
         Raises:
             NodeError: the simulation refused, or did not answer in time.
         """
-        self._set(self._sim, "sim_node", "paused", True)
+        self.pause()
         request = ResetSimulation.Request(
             task=task, seed=seed, instructions=instructions, swap=swap
         )
@@ -194,6 +196,10 @@ class SimulationClient:
     def resume(self) -> None:
         """Let time run on after a reset."""
         self._set(self._sim, "sim_node", "paused", False)
+
+    def pause(self) -> None:
+        """Let time stand still."""
+        self._set(self._sim, "sim_node", "paused", True)
 
     def spin(self, duration: float) -> None:
         """Take messages for so long [s, wall clock]."""

@@ -35,7 +35,7 @@ def setting(
     """Make a dataclass field that becomes a ROS parameter.
 
     Args:
-        default: the default; its type is the parameter's type.
+        default: its type is the parameter's type; a tuple stands for a list of strings.
         doc: what the parameter does, one sentence.
         unit: unit of the value, e.g. ``s``.
         low: least allowed value.
@@ -86,6 +86,10 @@ def check(settings_type: type[Any], values: Mapping[str, Any]) -> None:
         if name not in fields:
             raise NodeError("parameter", got=repr(name), expected=f"one of {sorted(fields)}")
         default, meta = fields[name].default, fields[name].metadata
+        if isinstance(default, tuple):
+            if not value or not all(isinstance(text, str) and text for text in value):
+                raise NodeError(f"parameter {name!r}", got=repr(value), expected="names")
+            continue
         if type(value) is not type(default):
             raise NodeError(f"parameter {name!r}", got=repr(value), expected=type(default).__name__)
         if meta["choices"] and value not in meta["choices"]:
@@ -121,7 +125,7 @@ def read(node: Node, settings_type: type[T]) -> T:
     names = [field.name for field in dataclasses.fields(settings_type)]  # type: ignore[arg-type]
     if unknown:
         raise NodeError("parameters", got=f"unknown {unknown}", expected=f"some of {sorted(names)}")
-    values = {name: node.get_parameter(name).value for name in names}
+    values = {name: _value(node.get_parameter(name)) for name in names}
     check(settings_type, values)
     return settings_type(**values)
 
@@ -146,7 +150,7 @@ def judge(
                 reason=f"{parameter.name} is read in configure: deactivate and clean up first",
             )
         try:
-            check(settings_type, {parameter.name: parameter.value})
+            check(settings_type, {parameter.name: _value(parameter)})
         except NodeError as error:
             return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
@@ -155,5 +159,10 @@ def judge(
 def replaced(settings: T, parameters: Sequence[Parameter]) -> T:
     """Return the settings with some parameters set anew; parameters of others are left out."""
     names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    values = {p.name: p.value for p in parameters if p.name in names}
+    values = {p.name: _value(p) for p in parameters if p.name in names}
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def _value(parameter: Parameter) -> Any:
+    """The value; a list becomes a tuple, as settings are frozen."""
+    return tuple(parameter.value) if isinstance(parameter.value, list) else parameter.value

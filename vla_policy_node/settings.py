@@ -259,7 +259,26 @@ class SimSettings:
     )
     image_size: int = setting(96, "side of the square camera images", unit="px", low=16, high=1024)
     paused: bool = setting(False, "stand still: time does not go on", live=True)
+    expert: bool = setting(False, "the scripted expert answers ee_state, in place of policy_node")
     publish_clock: bool = setting(
         True, "stamps are simulated time, published on /clock; else they are wall-clock time"
     )
     viewer: bool = setting(False, "open MuJoCo's passive viewer, where there is a screen")
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """Parameters of recorder_node."""
+
+    bag: str = setting("", "the bag, a new file ending in .mcap; empty names it by date and time")
+    cameras: tuple[str, ...] = setting(("front", "wrist"), "cameras that are recorded")
+    image_transport: str = setting(
+        "raw",
+        "raw: camera/<name>/image_raw (Image); compressed: camera/<name>/image_raw/compressed",
+        choices=("raw", "compressed"),
+    )
+    compress: bool = setting(True, "pack the bag with zstd")
+    instruction: str = setting(
+        "", "what the arm is told, in marks that the services make", live=True
+    )
+    task: str = setting("", "name of the task, in marks that the services make", live=True)

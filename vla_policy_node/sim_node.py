@@ -17,6 +17,7 @@ from vla_policy_node.pacer import Pacer
 from vla_policy_node.qos import COMMAND, REPORT
 from vla_policy_node.settings import SimSettings
 from vla_policy_node.sim_cameras import SimCameras
+from vla_policy_node.sim_expert import SimExpert
 from vla_policy_node.world_clock import WorldClock
 from vla_sim.constants import CONTROL_DT, STEP_DT
 from vla_sim.errors import SimulationError
@@ -50,6 +51,9 @@ class SimNode(SettingsNode[SimSettings]):
         self._joints_out = self.publisher(JointState, "joint_states", COMMAND)
         self._task_out = self.publisher(TaskStatus, "task_status", REPORT)
         self._cameras = SimCameras(self, self._sim)
+        self._expert = None
+        if settings.expert:
+            self._expert = SimExpert(self, self._sim, lambda: self.settings.paused)
         self._begin(settings.task, settings.seed, settings.instructions, False)
         self.subscribe(JointState, "joint_commands", self._on_target, COMMAND)
         self.serve(ResetSimulation, "reset_simulation", self._on_reset)
@@ -107,6 +111,8 @@ class SimNode(SettingsNode[SimSettings]):
         self._stamp = self._time(0.0)
         self._pacer.restart()
         self._fresh = True
+        if self._expert is not None:
+            self._expert.begin(self._stamp)
 
     def _on_pace(self) -> None:
         if not self.active or self.settings.paused:
