@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,7 @@ def main(arguments: Arguments) -> int:
         videos=arguments.videos,
         out=arguments.out,
     )
+    begin = time.perf_counter()
     with _Bar() as bar:
         evaluation = evaluate(source, config, bar)
     settings = {
@@ -93,11 +95,13 @@ def main(arguments: Arguments) -> int:
         "blank": arguments.blank,
         "replan_steps": arguments.replan_steps,
         "batch": arguments.batch,
+        "processes": config.processes,
         "commit": commit(),
         "command": command(),
         "machine": machine(),
     }
-    record = {**settings, **evaluation.summary()}
+    seconds = round(time.perf_counter() - begin, 1)
+    record = {**settings, "wall_seconds": seconds, **evaluation.summary()}
     _print(record)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -167,12 +171,12 @@ def _print(record: dict) -> None:
             "-" if seconds is None else f"{seconds:.1f} s",
             ", ".join(f"{count} {cause}" for cause, count in task["failures"].items()),
         )
-    time = record["ms_per_chunk"]
+    chunk = record["ms_per_chunk"]
     console = Console()
     console.print(table)
     console.print(
-        f"mean success {record['mean_success']:.1%}; a chunk takes {time['median']:.1f} ms"
-        f" (95 % within {time['p95']:.1f} ms) and {record['gflops_per_chunk']:.2f} GFLOP"
+        f"mean success {record['mean_success']:.1%}; a chunk takes {chunk['median']:.1f} ms"
+        f" (95 % within {chunk['p95']:.1f} ms) and {record['gflops_per_chunk']:.2f} GFLOP"
     )
 
 
