@@ -17,6 +17,7 @@ from lifecycle_msgs.msg import Transition
 
 from vla_arm.joint_table import get_arm
 from vla_arm.urdf import urdf
+from vla_policy_node.lifecycle import LAUNCHED
 
 REMAPPINGS = [("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")]
 """With a namespace, each robot has a clock and transforms of its own."""
@@ -32,6 +33,7 @@ def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> 
         output="both",
         emulate_tty=True,
         sigkill_timeout="20",
+        additional_env={LAUNCHED: "1"},
         parameters=[LaunchConfiguration("params_file"), parameters],
         remappings=[*REMAPPINGS, *remappings],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -29,6 +30,11 @@ from vla_policy_node.qos import REPORT
 S = TypeVar("S")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DIAGNOSTICS_PERIOD = 1.0
+LAUNCHED = "LEAN_VLA_LAUNCHED"
+"""Environment variable of our launch files: the node ends when the launch was killed, lest the arm
+moves on with nobody there to end it."""
+ORPHAN_PERIOD = 0.1
+"""Between looks whether the launch still lives [s]."""
 
 
 class SettingsNode(LifecycleNode, Generic[S]):
@@ -222,6 +228,9 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
     node = None
     try:
         node = make_node()
+        if os.environ.get(LAUNCHED):
+            parent = os.getppid()
+            node.create_timer(ORPHAN_PERIOD, lambda: _end_without(parent), clock=node.steady_clock)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         _spin(executor, node)
@@ -242,6 +251,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        raise KeyboardInterrupt
 
 
 def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any]) -> None:

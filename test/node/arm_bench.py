@@ -36,7 +36,8 @@ class ArmBench:
 
     Attributes:
         velocity: of the target [m/s], Shape (3,), while :attr:`moving`.
-        make: turns a pose, Shape (6,), into the command message; replace it to be hostile.
+        resting: answer states with HOLD, as a policy that has nothing to do.
+        heard: steady time of each state's arrival [s].
     """
 
     def __init__(self, bench: CanBench, monkeypatch: Any, **parameters: Any) -> None:
@@ -53,8 +54,10 @@ class ArmBench:
         self.executor.add_node(self.node)
         self.executor.add_node(self.ear)
         self.status = ArmStatus()
-        self.diagnostics = ""
-        self.moving, self.velocity = False, np.array((0.0, 0.12, 0.0))
+        self.diagnostics, self.level = "", b"\0"
+        self.moving = self.resting = False
+        self.heard: list[float] = []
+        self.velocity = np.array((0.0, 0.12, 0.0))
         self.pose: np.ndarray | None = None
         self.states: list[EndEffectorState] = []
         listen = self.ear.create_subscription
@@ -78,11 +81,15 @@ class ArmBench:
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         self.diagnostics = " ".join(status.message for status in message.status)
+        self.level = max((status.level for status in message.status), default=b"\0")
 
     def _answer(self, state: EndEffectorState) -> None:
         self.states.append(state)
+        self.heard.append(time.monotonic())
         if not self.moving:
             self.pose = None
+            if self.resting:
+                self._say(state, EndEffectorCommand(mode=EndEffectorCommand.HOLD))
             return
         if self.pose is None:
             self.pose = np.append(pose_from_message(state.commanded), 0.04)
@@ -90,9 +97,12 @@ class ArmBench:
             self.velocity = -np.abs(self.velocity) * np.sign(self.pose[1])
         self.pose[:3] += self.velocity * 0.02
         message = EndEffectorCommand(mode=EndEffectorCommand.MOVE)
-        message.header.stamp = message.observation_stamp = state.header.stamp
         pose_to_message(self.pose[:6], message.pose)
         message.gripper = float(self.pose[6])
+        self._say(state, message)
+
+    def _say(self, state: EndEffectorState, message: EndEffectorCommand) -> None:
+        message.header.stamp = message.observation_stamp = state.header.stamp
         message.sequence = len(self.states)
         self.commands.publish(message)
 
@@ -124,18 +134,23 @@ class ArmBench:
     def recover(self) -> None:
         """Reset the stop as soon as it can be, and move again."""
         self.bench.repair()
+        self.moving = True
         self.until("the driver", lambda: self.driver.report is not None)
         self.until("reset", lambda: self.call("reset_estop").success)
-        self.until("MOVING", lambda: self.status.state == ArmStatus.MOVING)
-        start = self.bench.joints()[0]
-        self.until("motion again", lambda: abs(self.bench.joints()[0] - start) > 0.02)
+        self.move()
 
-    def last_change(self, motor: int, since: float) -> float:
-        """How long after a steady time [s] a stiff motor's target last changed."""
-        sent = self.bench.record.targets(motor, since)
-        stiff = (sent.kp > 0)[1:] & (np.abs(np.diff(sent.position)) > 1e-6)
-        times = sent.time[1:][stiff]
-        return float(times[-1] - since) if times.size else 0.0
+    def last_change(self, since: float) -> float:
+        """How long after a steady time [s] the target of any stiff motor last changed."""
+        newest = since
+        for motor in self.bench.record.kinds:
+            sent = self.bench.record.targets(motor, since)
+            stiff = (sent.kp > 0)[1:] & (np.abs(np.diff(sent.position)) > 1e-6)
+            newest = max([newest, *sent.time[1:][stiff]])
+        return float(newest - since)
+
+    def damped(self) -> bool:
+        """Whether no motor was last told to be stiff."""
+        return set(self.bench.stiffness().values()) == {0.0}
 
     def close(self) -> None:
         self.node.leave()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from arm_bench import START, ArmBench, CanBench
 from graph import Graph
 
 
@@ -18,3 +19,21 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
         yield graph
     finally:
         graph.close()
+
+
+@pytest.fixture
+def cold_arm(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArmBench]:
+    """arm_node and driver on the CAN bench, unconfigured."""
+    with CanBench(start=START) as bench:
+        arm = ArmBench(bench, monkeypatch)
+        try:
+            yield arm
+        finally:
+            arm.close()
+
+
+@pytest.fixture
+def arm(cold_arm: ArmBench) -> ArmBench:
+    """The same, ready and engaged."""
+    cold_arm.start()
+    return cold_arm

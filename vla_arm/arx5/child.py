@@ -22,6 +22,7 @@ from vla_arm.arx5.library import Library, Reading
 from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
 from vla_arm.arx5.wire import MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
+from vla_arm.errors import ArmError
 
 PERIOD = 0.004
 """Between joint commands [s]."""
@@ -29,8 +30,8 @@ LOOP_AGE = 0.15
 """The library's control loop has stopped when its last cycle is so old [s]."""
 HANG = 1.0
 """A child that hangs ends itself after this, should nobody be left to kill it [s]."""
-DEADLOCKED = 3
-"""Exit code of a child whose library has deadlocked."""
+DEADLOCKED, NOT_CONNECTED = 3, 4
+"""Exit codes of a child whose library has deadlocked, or found no arm."""
 PRIORITY = -10
 """Niceness of the library's control loop and this one, where it is allowed."""
 SLOW_CALL = 15.0
@@ -61,6 +62,7 @@ class Child:
         gc.disable()  # nothing here makes cycles
         begin = due = time.monotonic()
         guarded = 0.0
+        reading = self._library.read()
         while not self.leaving:
             now = time.monotonic()
             if now - guarded > HANG / 4:
@@ -76,15 +78,17 @@ class Child:
             time.sleep(max(0.0, due - time.monotonic()))
         faulthandler.dump_traceback_later(SLOW_CALL, exit=True)
         self._library.damp()
+        self._mode, self._text = Mode.LEAVING, "the driver's child was told to end: damped"
+        self._report(reading, time.monotonic(), 0)
         self._library.close()
 
     def _judge(self, reading: Reading, now: float) -> None:
         """Damp when the arm is not as it must be."""
+        text = self._overload.judge(reading, self._torque_scale)
         if reading.age > LOOP_AGE:
-            self._give_up(
-                reading, f"the library's control loop stands still for {reading.age:.2f} s"
-            )
-        if text := self._overload.judge(reading, self._torque_scale):
+            stands = f"the library's control loop stands still for {reading.age:.2f} s"
+            self._give_up(reading, self._overload.newest or stands)
+        if text:
             self._fail(text)
         elif self._mode == Mode.ENGAGED:
             silent = self._freshness.silent(reading.joints, self._streamer.output[:6], now)
@@ -131,7 +135,7 @@ class Child:
             if self._mode not in (Mode.DAMPED, Mode.FAULT):
                 self._library.damp()
                 self._mode = Mode.DAMPED
-        elif self._overload.present:
+        elif self._overload.newest:
             pass  # what stopped the arm is still there
         elif order.verb == Verb.TEACH:
             self._library.teach()
@@ -180,13 +184,17 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
     try:
         child.run()
+    except ArmError as error:  # not connected: nothing moves, and the driver will try again
+        _last_words(link, str(error))
+        os._exit(NOT_CONNECTED)
     except Exception as error:  # the library raises RuntimeError, ValueError and what pybind makes
-        nothing = np.zeros(6)
-        text = f"{type(error).__name__}: {error}"
-        _try_send(
-            link, Report(Mode.FAULT, 0, 0, time.monotonic(), nothing, nothing, nothing, 0.0, text)
-        )
+        _last_words(link, f"{type(error).__name__}: {error}")
         raise
+
+
+def _last_words(link: socket.socket, text: str) -> None:
+    zero = np.zeros(6)
+    _try_send(link, Report(Mode.FAULT, 0, 0, time.monotonic(), zero, zero, zero, 0.0, text))
 
 
 if __name__ == "__main__":

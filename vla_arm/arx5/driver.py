@@ -61,7 +61,7 @@ class Driver:
         self._heard = self._started = self._retry_at = 0.0
         self._retry = FIRST_RETRY
         self._deadline: tuple[float, int] | None = None
-        self._stopped = True
+        self._stopped, self._leaving = True, False
         self.torque_scale = 1.0
         self.restarts = 0
         self.trouble = ""
@@ -101,7 +101,7 @@ class Driver:
     def damp(self) -> None:
         """Damp the arm; a child that does not is killed, and its successor damps."""
         self._wanted = Verb.DAMP
-        if self._process is not None and self._heard:
+        if self._process is not None and self._heard and not self._leaving:
             self._deadline = self._clock() + OBEDIENCE, self._order(Verb.DAMP)
 
     def follow(self, positions: ArrayLike, gripper: float) -> None:
@@ -125,7 +125,7 @@ class Driver:
             self._lose(self._obituary(self._process.returncode), now)
         elif self._deadline is not None and now > self._deadline[0]:
             self._lose("the library did not damp when told to: killed", now)
-        elif now - max(self._heard, self._started) > (HEARTBEAT if self._heard else START):
+        elif now - max(self._heard, self._started) > self._patience:
             what = "the library hangs" if self._heard else "the library does not come up"
             self._lose(f"{what}: killed", now)
         return news
@@ -143,6 +143,13 @@ class Driver:
                 process.kill()
                 process.wait()
         self._hang_up()
+
+    @property
+    def _patience(self) -> float:
+        """How long the child may be silent just now [s]."""
+        if self._leaving:
+            return LEAVE
+        return HEARTBEAT if self._heard else START
 
     def _want(self, verb: Verb) -> str:
         if self._report is None:
@@ -167,6 +174,10 @@ class Driver:
             self._heard = now
             if self._process is None or (report.mode == Mode.FAULT and first):
                 self._fault(report.text)  # it could not even connect
+                continue
+            if report.mode == Mode.LEAVING:
+                self._leaving, self._report, self._deadline = True, None, None
+                self._fault(report.text)
                 continue
             if self._report is None or report.tick > self._report.tick:
                 news.append(report)
@@ -226,7 +237,7 @@ class Driver:
             start_new_session=True,  # Ctrl-C is for the driver, who then stops it in order
         )
         other.close()
-        self._started, self._heard = self._clock(), 0.0
+        self._started, self._heard, self._leaving = self._clock(), 0.0, False
         self.restarts += 1
 
     def _order(

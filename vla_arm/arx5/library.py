@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_arm.errors import ArmError
+
 SETTLING = 0.01
 """The library takes so long to see a new target before stiffness may come [s]."""
 TEACH_DAMPING = 0.25
@@ -42,7 +44,7 @@ class Library:
         interface: CAN interface.
 
     Raises:
-        RuntimeError: the library does not find interface or motors.
+        ArmError: the library finds no such interface, or no motors on it.
     """
 
     def __init__(self, model: str, interface: str) -> None:
@@ -56,7 +58,14 @@ class Library:
         self._control.gravity_compensation = True
         self._control.shutdown_to_passive = True
         self.gripper_torque_max = float(robot.gripper_torque_max)
-        self._arm: Any = arx5.Arx5JointController(robot, self._control, interface)
+        try:
+            self._arm: Any = arx5.Arx5JointController(robot, self._control, interface)
+        except RuntimeError as error:
+            raise ArmError(
+                f"CAN interface {interface!r}",
+                got=str(error).rstrip("."),
+                expected="a bus that is up (ip link show) and an arm with power on it",
+            ) from error
 
     def read(self) -> Reading:
         """The newest state."""

@@ -19,18 +19,17 @@ class Overload:
     Args:
         config: speeds and torques of the joints.
         gripper_torque: largest of the gripper [Nm].
+
+    Attributes:
+        newest: what is over its limit in the newest cycle; empty if nothing is.
     """
 
     def __init__(self, config: ChildConfig, gripper_torque: float) -> None:
         self._velocity = np.array(config.velocity) * OVERSPEED
         self._torque = np.append(config.torque, gripper_torque)
-        self._fast = self._heavy = 0
+        self._count = 0
         self._cycle = -np.inf
-
-    @property
-    def present(self) -> bool:
-        """Whether the newest cycle was over a limit."""
-        return self._fast > 0 or self._heavy > 0
+        self.newest = ""
 
     def judge(self, reading: Reading, torque_scale: float) -> str:
         """Judge one reading; one of the same cycle as before is not counted again.
@@ -42,18 +41,20 @@ class Overload:
         Returns:
             What was over its limit for :data:`OVER` cycles; empty if nothing was.
         """
-        _, velocity, torque = reading.joints
-        torque, limit = np.append(torque, reading.gripper_torque), self._torque * torque_scale
-        fast, heavy = np.abs(velocity) > self._velocity, np.abs(torque) > limit
         if reading.cycle > self._cycle:
             self._cycle = reading.cycle
-            self._fast = self._fast + 1 if fast.any() else 0
-            self._heavy = self._heavy + 1 if heavy.any() else 0
-        if self._heavy >= OVER:
-            worst = int(np.argmax(np.abs(torque) / limit))
+            self.newest = self._excess(reading, torque_scale)
+            self._count = self._count + 1 if self.newest else 0
+        return self.newest if self._count >= OVER else ""
+
+    def _excess(self, reading: Reading, torque_scale: float) -> str:
+        _, velocity, torque = reading.joints
+        torque, limit = np.append(torque, reading.gripper_torque), self._torque * torque_scale
+        worst = int(np.argmax(np.abs(torque) / limit))
+        if abs(torque[worst]) > limit[worst]:
             part = f"joint {worst + 1}" if worst < len(velocity) else "gripper"
             return f"too much torque: {part} at {torque[worst]:.1f} Nm, limit {limit[worst]:.1f}"
-        if self._fast >= OVER:
-            worst = int(np.argmax(np.abs(velocity) / self._velocity))
+        worst = int(np.argmax(np.abs(velocity) / self._velocity))
+        if abs(velocity[worst]) > self._velocity[worst]:
             return f"too fast: joint {worst + 1} at {velocity[worst]:.1f} rad/s"
         return ""

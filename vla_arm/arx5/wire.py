@@ -35,6 +35,7 @@ class Mode(enum.IntEnum):
     ENGAGED = 2
     TEACHING = 3
     FAULT = 4
+    LEAVING = 5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""kill -9 of any process at any moment leaves the arm held or damped, never moving on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from vla_msgs.msg import ArmStatus
+
+sys.path.insert(0, str(Path(__file__).parent))
+from arm_bench import START, CanBench
+
+LIMIT = 0.3
+"""From the kill to the last change of a stiff motor's target [s]."""
+TIMEOUT = 60.0
+
+
+def starting(arm):
+    arm.node.trigger_configure()
+
+
+def connecting(arm):
+    arm.node.trigger_configure()
+    arm.until("the child on the bus", lambda: arm.bench.peers() == 1)
+
+
+def engaging(arm):
+    arm.node.trigger_configure()
+    arm.until("the child's report", lambda: arm.driver.poll() or arm.driver.report is not None)
+    arm.node.trigger_activate()
+
+
+def standing(arm):
+    arm.start()
+
+
+def moving(arm):
+    arm.start()
+    arm.move()
+
+
+def homing(arm):
+    moving(arm)
+    arm.moving, arm.resting = False, True
+    arm.until("READY", lambda: arm.status.state == ArmStatus.READY)
+    assert arm.call("home").success
+
+
+def stopping(arm):
+    moving(arm)
+    assert arm.call("estop").success
+
+
+@pytest.mark.parametrize(
+    "moment", [starting, connecting, engaging, standing, moving, homing, stopping]
+)
+def test_a_killed_child(cold_arm, moment):
+    arm = cold_arm
+    moment(arm)
+    begin, before = time.monotonic(), arm.driver.restarts
+    os.kill(arm.driver.pid, signal.SIGKILL)
+    if not arm.node.active:
+        arm.node.trigger_activate()
+    arm.until("the stop", lambda: arm.status.state == ArmStatus.ESTOP)
+    arm.until("another child", lambda: arm.driver.restarts > before)
+    arm.until("its report", lambda: arm.driver.report is not None)
+    arm.until("damping", arm.damped)
+    assert arm.last_change(begin) < LIMIT
+    assert moment is stopping or "killed" in arm.status.text
+    arm.recover()
+
+
+def test_a_child_killed_again_and_again(arm):
+    arm.move()
+    begin = time.monotonic()
+    for _ in range(3):
+        arm.until("a child", lambda: arm.driver.pid is not None)
+        before = arm.driver.restarts
+        os.kill(arm.driver.pid, signal.SIGKILL)
+        arm.until("another child", lambda before=before: arm.driver.restarts > before)
+    arm.until("its report", lambda: arm.driver.report is not None)
+    assert arm.last_change(begin) < LIMIT
+    arm.recover()
+
+
+DRIVING = """
+import time
+from vla_arm.arx5.driver import Driver
+from vla_arm.joint_table import X5
+from vla_policy_node.backends.arx5 import child_config
+driver = Driver(child_config(X5, "can0"))
+driver.start()
+print(driver.pid, flush=True)
+while True:
+    for report in driver.poll():
+        if not driver.engaged:
+            driver.engage()
+            target = report.positions.copy()
+        else:
+            target[0] += 0.005
+            driver.follow(target, 0.04)
+    time.sleep(0.002)
+"""
+
+
+@pytest.fixture
+def driving():
+    """A bench, a process that decides and moves joint 1, and the id of its child."""
+    with CanBench(start=START) as bench:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVING],
+            env={**os.environ, **bench.environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            child = int(process.stdout.readline())
+            until("motion", lambda: bench.joints()[0] > 0.1)
+            yield bench, process, child
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until(what, done):
+    end = time.monotonic() + TIMEOUT
+    while not done():
+        assert time.monotonic() < end, f"{what}: not within {TIMEOUT} s"
+        time.sleep(0.01)
+
+
+def test_a_killed_decider_leaves_the_arm_damped(driving):
+    bench, process, _ = driving
+    begin = time.monotonic()
+    process.kill()
+    process.wait()
+    until("the child's end", lambda: bench.peers() == 0)
+    assert set(bench.stiffness().values()) == {0.0}
+    assert (bench.record.targets(1, begin + LIMIT).kp == 0.0).all()
+
+
+def test_both_killed_leave_the_arm_held(driving):
+    bench, process, child = driving
+    process.send_signal(signal.SIGSTOP)  # lest it starts another
+    os.kill(child, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    until("their end", lambda: bench.peers() == 0)
+    last = bench.record.targets(1)
+    assert last.kp[-1] > 0.0
+    until("rest at the last target", lambda: abs(bench.joints()[0] - last.position[-1]) < 0.01)
+    assert len(bench.record.targets(1).time) == len(last.time)
