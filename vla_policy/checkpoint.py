@@ -1,4 +1,7 @@
-"""A policy on disk: a folder of config.json, model.safetensors, statistics.json, tokenizer.json."""
+"""A policy on disk: a folder of config.json, model.safetensors, statistics.json, tokenizer.json.
+
+An accelerated policy has a recipe.json as well; without one it is plain.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from vla_policy.efficiency.plan import RecipePlan
+from vla_policy.efficiency.recipe import Recipe
 from vla_policy.errors import PolicyError
 from vla_policy.model.actions import Statistics
 from vla_policy.model.config import ModelConfig
@@ -20,6 +25,7 @@ from vla_policy.model.policy import VlaPolicy
 
 FORMAT = 1
 FILES = ("config.json", "model.safetensors", "statistics.json", "tokenizer.json")
+RECIPE = "recipe.json"
 
 
 def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
@@ -41,6 +47,11 @@ def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "statistics.json").write_text(json.dumps(policy.statistics.to_dict()) + "\n")
     policy.tokenizer.save(str(folder / "tokenizer.json"))
+    recipe = policy.plan.recipe if isinstance(policy.plan, RecipePlan) else Recipe()
+    if recipe.methods:
+        (folder / RECIPE).write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
+    else:
+        (folder / RECIPE).unlink(missing_ok=True)  # of another policy that lay here
     if card:
         (folder / "README.md").write_text(card)
     return folder
@@ -74,13 +85,21 @@ def load_policy(path: str | Path, device: str = "cpu") -> VlaPolicy:
         ) from error
     statistics = Statistics.from_dict(_read_json(folder / "statistics.json"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return VlaPolicy(network, tokenizer, statistics, policy_hash=policy_hash(folder), device=device)
+    values = _read_json(folder / RECIPE) if (folder / RECIPE).is_file() else {}
+    return VlaPolicy(
+        network,
+        tokenizer,
+        statistics,
+        policy_hash=policy_hash(folder),
+        device=device,
+        plan=RecipePlan(network.config, Recipe.from_dict(values)),
+    )
 
 
 def policy_hash(folder: Path) -> str:
     """12 hexadecimal digits over all files that decide what the policy does."""
     digest = hashlib.sha256()
-    for name in FILES:
+    for name in (*FILES, *([RECIPE] if (folder / RECIPE).is_file() else [])):
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]
 

@@ -100,18 +100,20 @@ class ActionHead(nn.Module):
             outputs.append(output)
         return self.out(self.norm(x[:, -noisy.shape[1] :])), outputs
 
-    def sample(self, noise: Tensor, condition: Tensor, plan: Plan) -> tuple[Tensor, int]:
-        """Denoise by DDIM; the plan says which steps are computed.
+    def sample(
+        self, noise: Tensor, condition: Tensor, plan: Plan
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Denoise by DDIM; the plan says how many steps there are and which are computed.
 
         Args:
             noise: Shape (B, T, action_size).
             condition: Shape (B, 2 + pointers, language width).
 
         Returns:
-            The chunk (B, T, action_size) and how many steps were computed.
+            The chunk (B, T, action_size); how many steps there were and how many were computed.
         """
         x, outputs, computed = noise, None, 0
-        steps = self.config.head.steps
+        steps = plan.head_steps(self.config.head.steps)
         for step, now, after in diffusion.timesteps(steps):
             refresh = outputs is None or plan.refreshes_step(step, steps)
             computed += refresh
@@ -119,7 +121,7 @@ class ActionHead(nn.Module):
                 x, x.new_full((len(x),), now), condition, None if refresh else outputs
             )
             x = diffusion.ddim_step(x, velocity, now, after)
-        return x, computed
+        return x, (steps, computed)
 
 
 def _time_features(time: Tensor) -> Tensor:

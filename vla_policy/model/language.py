@@ -18,7 +18,7 @@ from transformers.models.llama.modeling_llama import (
 )
 
 from vla_policy.model.config import ModelConfig
-from vla_policy.model.plan import Plan
+from vla_policy.model.plan import Plan, TokenStates
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class LanguageOutput:
         visual: states of the visual tokens that were kept. Shape (B, kept, width).
         kept: which visual tokens those are. Shape (B, kept).
         layers_run: layers that ran.
+        visual_tokens: how many visual tokens each of them had.
     """
 
     cognition: Tensor
     visual: Tensor
     kept: Tensor
     layers_run: tuple[int, ...]
+    visual_tokens: tuple[int, ...]
 
 
 class LanguageStack(nn.Module):
@@ -82,10 +84,11 @@ class LanguageStack(nn.Module):
         positions = present.long().cumsum(1) - 1
         mask = _causal_mask(present, hidden.dtype)
         rotary = self.rotary(hidden, positions.clamp(min=0))
-        layers_run = []
+        layers_run, visual_tokens = [], []
         for index, layer in enumerate(self.layers):
             visual_slice = slice(start, start + kept.shape[1])
-            chosen = plan.select_tokens(index, hidden, visual_slice)
+            states = TokenStates(hidden, visual_slice, present, rotary, layer)
+            chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)
                 rows = _rows(chosen, visual_slice, hidden.shape[1])
@@ -96,12 +99,14 @@ class LanguageStack(nn.Module):
             if plan.runs_layer(index, hidden):
                 hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
                 layers_run.append(index)
+                visual_tokens.append(kept.shape[1])
         hidden = self.norm(hidden)
         return LanguageOutput(
             cognition=hidden[:, -1],
             visual=hidden[:, start : start + kept.shape[1]],
             kept=kept,
             layers_run=tuple(layers_run),
+            visual_tokens=tuple(visual_tokens),
         )
 
 

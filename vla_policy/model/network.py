@@ -17,6 +17,22 @@ from vla_policy.model.vision import VisionTower
 
 
 @dataclass(frozen=True)
+class NetworkInputs:
+    """Observations as the network takes them.
+
+    Attributes:
+        images: Shape (B, cameras, 3, H, W), in [-1, 1].
+        text, text_mask: token ids, and where they are. Shape (B, L).
+        state: standardised features. Shape (B, 11).
+    """
+
+    images: Tensor
+    text: Tensor
+    text_mask: Tensor
+    state: Tensor
+
+
+@dataclass(frozen=True)
 class Condition:
     """What the head is told.
 

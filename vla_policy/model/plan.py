@@ -1,34 +1,71 @@
-"""What is computed: the three questions that the network asks while it runs.
+"""What is computed: the questions that the network asks while it runs.
 
 The network asks a plan at fixed places: does this language layer run, which visual tokens go on,
-is this denoising step computed or reused. :class:`FullCompute` answers yes to everything.
+how many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
+with everything; ``vla_policy/efficiency`` answers with less.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vla_policy.contract import Memory
+    from vla_policy.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class TokenStates:
+    """The tokens before a language layer.
+
+    Attributes:
+        hidden: Shape (B, N, width).
+        visual: where the visual tokens lie in N; text and state come before, cognition after.
+        present: False where a row is padded. Shape (B, N), bool.
+        rotary: cosine and sine of the positions. Shapes (B, N, head width).
+        layer: the layer about to run.
+    """
+
+    hidden: Tensor
+    visual: slice
+    present: Tensor
+    rotary: tuple[Tensor, Tensor]
+    layer: nn.Module
 
 
 class Plan(Protocol):
-    """Answers the network's questions for one inference."""
+    """Answers the network's questions."""
+
+    def begin(self, memories: Sequence[Memory]) -> Plan:
+        """The plan of one inference, whose answers stay as they are now.
+
+        Args:
+            memories: of the episodes in the batch, by row; none outside of an episode.
+        """
+        ...
 
     def runs_layer(self, layer: int, hidden: Tensor) -> bool:
         """Whether language layer ``layer`` runs on ``hidden`` (B, N, width)."""
         ...
 
-    def select_tokens(self, layer: int, hidden: Tensor, visual: slice) -> Tensor | None:
+    def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """Which visual tokens enter ``layer`` and all after it.
 
         Args:
             layer: the layer about to run.
-            hidden: token states. Shape (B, N, width).
-            visual: where the visual tokens lie in N.
+            tokens: what would enter it.
 
         Returns:
             Indices into the visual tokens, ascending. Shape (B, kept). None keeps all.
         """
+        ...
+
+    def head_steps(self, steps: int) -> int:
+        """How many denoising steps there are, where the configuration has ``steps``."""
         ...
 
     def refreshes_step(self, step: int, steps: int) -> bool:
@@ -38,18 +75,34 @@ class Plan(Protocol):
         """
         ...
 
+    def overhead(self, config: ModelConfig, text_tokens: int) -> float:
+        """Operations that finding the answers takes in one inference [FLOP]."""
+        ...
+
 
 class FullCompute:
     """Everything is computed."""
+
+    def begin(self, memories: Sequence[Memory]) -> Plan:
+        """This plan."""
+        return self
 
     def runs_layer(self, layer: int, hidden: Tensor) -> bool:
         """Always."""
         return True
 
-    def select_tokens(self, layer: int, hidden: Tensor, visual: slice) -> Tensor | None:
+    def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """All."""
         return None
+
+    def head_steps(self, steps: int) -> int:
+        """As configured."""
+        return steps
 
     def refreshes_step(self, step: int, steps: int) -> bool:
         """Always."""
         return True
+
+    def overhead(self, config: ModelConfig, text_tokens: int) -> float:
+        """None."""
+        return 0.0

@@ -20,7 +20,7 @@ from vla_policy.contract import (
 from vla_policy.model import flops
 from vla_policy.model.actions import ACTION_SIZE, Statistics
 from vla_policy.model.config import preset
-from vla_policy.model.network import Condition, VlaNetwork
+from vla_policy.model.network import Condition, NetworkInputs, VlaNetwork
 from vla_policy.model.plan import FullCompute, Plan
 from vla_policy.model.tokenizer import tokenize, word_tokenizer
 
@@ -95,28 +95,38 @@ class VlaPolicy:
         begin = time.perf_counter()
         for observation in observations:
             observation.validate(self.cameras)
-        states = np.stack([o.state for o in observations]).astype(np.float64)
-        features = torch.from_numpy(self.statistics.read_state(states)).to(self.device)
+        plan = self.plan.begin(memories)
+        inputs = self.inputs(observations)
+        visual = self.network.see(inputs.images)
+        seen = self._now()
+        condition = self.network.think(visual, inputs.text, inputs.text_mask, inputs.state, plan)
+        thought = self._now()
+        noise = torch.from_numpy(self._noise(memories)).to(self.device)
+        actions, steps = self.network.head.sample(noise, condition.tokens, plan)
+        states = _states(observations)
+        targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
+        end = self._now()
+        operations = self._operations(condition, inputs.text.shape[1], steps, plan)
+        report = self._report(condition, steps, operations, (begin, seen, thought, end))
+        return [
+            self._chunk(observation, memory, row, report)
+            for observation, memory, row in zip(observations, memories, targets, strict=True)
+        ]
+
+    def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
+        """Observations as tensors on the policy's device."""
+        features = self.statistics.read_state(_states(observations))
         ids, mask = tokenize(
             self.tokenizer,
             [o.instruction for o in observations],
             self.config.language.max_text,
         )
-        visual = self.network.see(self._images(observations))
-        seen = self._now()
-        condition = self.network.think(
-            visual, ids.to(self.device), mask.to(self.device), features, self.plan
+        return NetworkInputs(
+            images=self._images(observations),
+            text=ids.to(self.device),
+            text_mask=mask.to(self.device),
+            state=torch.from_numpy(features).to(self.device),
         )
-        thought = self._now()
-        noise = torch.from_numpy(self._noise(memories)).to(self.device)
-        actions, computed = self.network.head.sample(noise, condition.tokens, self.plan)
-        targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
-        end = self._now()
-        report = self._report(condition, ids.shape[1], computed, (begin, seen, thought, end))
-        return [
-            self._chunk(observation, memory, row, report)
-            for observation, memory, row in zip(observations, memories, targets, strict=True)
-        ]
 
     def _images(self, observations: Sequence[Observation]) -> torch.Tensor:
         size = self.image_size
@@ -143,24 +153,31 @@ class VlaPolicy:
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
+    def _operations(
+        self, condition: Condition, text_tokens: int, steps: tuple[int, int], plan: Plan
+    ) -> float:
+        """What the chunk took, by what was answered [FLOP]."""
+        config, language = self.config, condition.language
+        layers = sum(
+            flops.language_layer(config, count, text_tokens) for count in language.visual_tokens
+        )
+        total, computed = steps
+        return (
+            flops.vision(config)
+            + layers
+            + plan.overhead(config, text_tokens)
+            + flops.grounding(config, language.kept.shape[1])
+            + computed * flops.head_step(config)
+            + (total - computed) * flops.head_step(config, computed=False)
+        )
+
     def _report(
         self,
         condition: Condition,
-        text_tokens: int,
-        computed: int,
+        steps: tuple[int, int],
+        operations: float,
         times: tuple[float, float, float, float],
     ) -> ComputeReport:
-        config = self.config
-        kept = condition.language.kept.shape[1]
-        layers_run = condition.language.layers_run
-        steps = config.head.steps
-        operations = (
-            flops.vision(config)
-            + len(layers_run) * flops.language_layer(config, kept, text_tokens)
-            + flops.grounding(config, kept)
-            + computed * flops.head_step(config)
-            + (steps - computed) * flops.head_step(config, computed=False)
-        )
         spans = {
             name: 1e3 * (after - before)
             for name, before, after in zip(
@@ -168,9 +185,9 @@ class VlaPolicy:
             )
         }
         return ComputeReport(
-            layers_run=layers_run,
-            visual_tokens=(config.visual_tokens, kept),
-            head_steps=(steps, computed),
+            layers_run=condition.language.layers_run,
+            visual_tokens=(self.config.visual_tokens, condition.language.kept.shape[1]),
+            head_steps=steps,
             gflops=operations / 1e9,
             milliseconds={**spans, "total": 1e3 * (times[-1] - times[0])},
         )
@@ -196,6 +213,10 @@ class VlaPolicy:
         memory.sequence += 1
         memory.previous = chunk
         return chunk
+
+
+def _states(observations: Sequence[Observation]) -> NDArray[np.float64]:
+    return np.stack([o.state for o in observations]).astype(np.float64)
 
 
 def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:

@@ -81,10 +81,10 @@ class Answers(FullCompute):
     def runs_layer(self, layer, hidden):
         return layer not in self.skip
 
-    def select_tokens(self, layer, hidden, visual):
+    def select_tokens(self, layer, tokens):
         if layer != 1 or not self.keep:
             return None
-        return torch.arange(self.keep).expand(len(hidden), -1)
+        return torch.arange(self.keep).expand(len(tokens.hidden), -1)
 
     def refreshes_step(self, step, steps):
         return step % self.interval == 0

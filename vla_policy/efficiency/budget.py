@@ -1,0 +1,69 @@
+"""What a chunk may cost: four numbers, to be changed while the robot runs. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol, runtime_checkable
+
+from vla_policy.errors import PolicyError
+
+Limits = Mapping[str, tuple[int, int]]
+"""Least and greatest value of each number of a budget, by name."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a chunk may cost.
+
+    Attributes:
+        language_layers: layers that run.
+        visual_tokens: visual tokens that go on after the selection.
+        head_cache_interval: denoising steps from one computed to the next; 1 computes all.
+        head_steps: denoising steps.
+    """
+
+    language_layers: int
+    visual_tokens: int
+    head_cache_interval: int
+    head_steps: int
+
+    def check(self, limits: Limits) -> None:
+        """Hold it against limits.
+
+        Raises:
+            PolicyError: a number lies outside; the message gives the range.
+        """
+        for name, value in asdict(self).items():
+            low, high = limits[name]
+            if type(value) is not int or not low <= value <= high:
+                raise PolicyError(name, got=value, expected=f"{low} to {high}")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.language_layers} layers, {self.visual_tokens} tokens, "
+            f"{self.head_steps} head steps of which every {self.head_cache_interval}. is computed"
+        )
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A plan whose budget can be set; what is set holds from the next inference on."""
+
+    @property
+    def budget(self) -> Budget:
+        """What a chunk may cost now."""
+        ...
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None: ...
+
+    @property
+    def limits(self) -> Limits:
+        """What may be set."""
+        ...
+
+    @property
+    def default(self) -> Budget:
+        """What the recipe says."""
+        ...

@@ -1,0 +1,113 @@
+"""A recipe at work: answers the network's questions within a budget."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from vla_policy.contract import Memory
+from vla_policy.efficiency.budget import Budget, Limits
+from vla_policy.efficiency.layers import LayerMethod
+from vla_policy.efficiency.method import count_of
+from vla_policy.efficiency.recipe import Recipe
+from vla_policy.efficiency.steps import StepMethod, head_cache
+from vla_policy.efficiency.tokens import Draws, TokenMethod
+from vla_policy.errors import PolicyError
+from vla_policy.model.config import ModelConfig
+from vla_policy.model.plan import TokenStates
+
+
+class RecipePlan:
+    """Answers by the recipe; with the empty one and its budget untouched, everything runs.
+
+    The head's two knobs can be set in any policy. Layers and tokens can only where the recipe has a
+    method that says which ones.
+
+    Args:
+        config: sizes of the network.
+        recipe: calibrated, if it has a method that ranks layers.
+
+    Raises:
+        PolicyError: an option does not fit these sizes, or the recipe is not calibrated.
+    """
+
+    def __init__(self, config: ModelConfig, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._layers: LayerMethod | None = recipe.method("language_layers")
+        self._tokens: TokenMethod | None = recipe.method("visual_tokens")
+        self._draws: Draws = ()
+        layers, visual, steps = config.language.layers, config.visual_tokens, config.head.steps
+        if self._layers is not None and len(recipe.ranking) != layers:
+            raise PolicyError(
+                f"recipe {recipe.name}: layers ranked for {self._layers.name}",
+                got=len(recipe.ranking),
+                expected=f"{layers} (vla accelerate ranks them)",
+            )
+        if self._tokens is not None and not 0 <= self._tokens.at < layers:
+            raise PolicyError(
+                f"{self._tokens.name}: at", got=self._tokens.at, expected=f"0 to {layers - 1}"
+            )
+        self.limits: Limits = {
+            "language_layers": (1 if self._layers else layers, layers),
+            "visual_tokens": (1 if self._tokens else visual, visual),
+            "head_cache_interval": (1, steps),
+            "head_steps": (1, steps),
+        }
+        self.default = Budget(
+            count_of(self._layers, "keep", layers) if self._layers else layers,
+            count_of(self._tokens, "keep", visual) if self._tokens else visual,
+            _knob(recipe.method("head_cache_interval"), steps, 1),
+            _knob(recipe.method("head_steps"), steps, steps),
+        )
+        self.budget = self.default
+
+    @property
+    def budget(self) -> Budget:
+        """What a chunk may cost; what is set holds from the next inference on."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        budget.check(self.limits)
+        removed = self.limits["language_layers"][1] - budget.language_layers
+        self._removed = frozenset(self.recipe.ranking[:removed])
+        self._budget = budget
+
+    def begin(self, memories: Sequence[Memory]) -> RecipePlan:
+        """See :meth:`vla_policy.model.plan.Plan.begin`."""
+        plan = copy.copy(self)
+        plan._draws = tuple((memory.seed, memory.sequence) for memory in memories)
+        return plan
+
+    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
+        """Whether the ranking has spared it."""
+        return layer not in self._removed
+
+    def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
+        """What the method chooses, at its layer, if there are more than the budget allows."""
+        if self._tokens is None or layer != self._tokens.at:
+            return None
+        keep = self._budget.visual_tokens
+        if keep >= tokens.visual.stop - tokens.visual.start:
+            return None
+        return self._tokens.select(tokens, keep, self._draws)
+
+    def head_steps(self, steps: int) -> int:
+        """As the budget says."""
+        return self._budget.head_steps
+
+    def refreshes_step(self, step: int, steps: int) -> bool:
+        """As the cache's interval says."""
+        return head_cache.is_computed(step, steps, self._budget.head_cache_interval)
+
+    def overhead(self, config: ModelConfig, text_tokens: int) -> float:
+        """What choosing tokens takes, if any are chosen [FLOP]."""
+        if self._tokens is None or self._budget.visual_tokens >= config.visual_tokens:
+            return 0.0
+        return self._tokens.overhead(config, text_tokens)
+
+
+def _knob(method: StepMethod | None, steps: int, default: int) -> int:
+    return default if method is None else method.value(steps)
