@@ -79,3 +79,12 @@ class Record:
             for shift, size, span in fields
         )
         return Targets(rows["time"][keep], position, kp, kd, velocity, effort)
+
+    def last_change(self, since: float) -> float:
+        """How long after a steady time [s] the target of any stiff motor last changed."""
+        newest = since
+        for motor in self.kinds:
+            sent = self.targets(motor, since)
+            stiff = (sent.kp > 0)[1:] & (np.abs(np.diff(sent.position)) > 1e-6)
+            newest = max([newest, *sent.time[1:][stiff]])
+        return float(newest - since)

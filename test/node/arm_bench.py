@@ -141,12 +141,7 @@ class ArmBench:
 
     def last_change(self, since: float) -> float:
         """How long after a steady time [s] the target of any stiff motor last changed."""
-        newest = since
-        for motor in self.bench.record.kinds:
-            sent = self.bench.record.targets(motor, since)
-            stiff = (sent.kp > 0)[1:] & (np.abs(np.diff(sent.position)) > 1e-6)
-            newest = max([newest, *sent.time[1:][stiff]])
-        return float(newest - since)
+        return self.bench.record.last_change(since)
 
     def damped(self) -> bool:
         """Whether no motor was last told to be stiff."""
