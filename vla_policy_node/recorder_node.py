@@ -27,9 +27,8 @@ from vla_msgs.msg import (
 )
 
 from vla_policy.bag_writer import BagWriter
-from vla_policy.conversions import set_stamp
+from vla_policy.conversions import seconds
 from vla_policy.errors import PolicyError
-from vla_policy_node.camera import raw_stamp
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
 from vla_policy_node.qos import LATCHED, REPORT
 from vla_policy_node.settings import RecorderSettings
@@ -81,7 +80,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         path = Path(settings.bag or time.strftime("recordings/%Y%m%d_%H%M%S.mcap")).expanduser()
         self._bag = BagWriter(path, compress=settings.compress)
         self._last: dict[str, bytes] = {}
-        self._stamp, self._failure = 0.0, ""
+        self._failure = ""
         self._begun = self._ended = self._repeated = 0
         compressed = settings.image_transport == "compressed"
         image = Topic(CompressedImage if compressed else Image, PICTURES)
@@ -108,7 +107,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
 
     def deactivate(self) -> None:
         """Record no more; an episode that is open ends."""
-        if self._begun > self._ended:
+        if self._begun > self._ended and STATE in self._last:
             mark = self._mark(EpisodeMark.END)
             self._take(MARK, TOPICS[MARK], serialize_message(mark))
 
@@ -154,9 +153,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
                 return
             self._last[name] = raw
         try:
-            if name == STATE:
-                self._stamp = max(raw_stamp(raw), self._stamp)
-            elif name == MARK:
+            if name == MARK:
                 self._count(raw)
             self._bag.write(self._name(name), _type(topic.kind), raw, self._now())
         except PolicyError as error:
@@ -190,7 +187,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
 
     def _on_mark(self, kind: int, response: Trigger.Response) -> Trigger.Response:
         begun = self._begun > self._ended
-        if not self.active or not self._stamp:
+        if not self.active or STATE not in self._last:
             response.message = "nothing is recorded yet: " + self.health()[1]
         elif kind != EpisodeMark.START and not begun:
             response.message = "no episode is open: start_episode comes first"
@@ -198,13 +195,16 @@ class RecorderNode(SettingsNode[RecorderSettings]):
             response.message = "no instruction: set the parameter `instruction` first"
         else:
             # It comes back by the topic, as those of others do.
-            self._mark_out.publish(self._mark(kind))
-            response.success, response.message = True, f"marked at {self._stamp:.3f} s"
+            mark = self._mark(kind)
+            self._mark_out.publish(mark)
+            response.success = True
+            response.message = f"marked at {seconds(mark.header.stamp):.3f} s"
         return response
 
     def _mark(self, kind: int) -> EpisodeMark:
+        """A mark at the newest state's time."""
         mark = EpisodeMark(kind=kind, source="recorder_node")
-        set_stamp(mark.header.stamp, self._stamp)
+        mark.header.stamp = deserialize_message(self._last[STATE], EndEffectorState).header.stamp
         if kind == EpisodeMark.START:
             mark.instruction, mark.task = self.settings.instruction, self.settings.task
         return mark

@@ -8,14 +8,15 @@ begins, how it goes and where it ends.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from vla_msgs.msg import EndEffectorState, EpisodeMark, TaskStatus
 
-from vla_policy.conversions import seconds, set_stamp
 from vla_policy_node.client import Scene, SimulationClient
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, REPORT
@@ -33,7 +34,7 @@ class RecordingClient(SimulationClient):
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__(namespace)
-        self._stamp = 0.0
+        self._stamp = Time()
         self._task: TaskStatus | None = None
         self._recorder = ""
         self._marks = self._node.create_publisher(EpisodeMark, "episode_mark", REPORT)
@@ -60,7 +61,7 @@ class RecordingClient(SimulationClient):
     def mark(self, kind: int, scene: Scene) -> None:
         """Mark the newest state's time."""
         mark = EpisodeMark(kind=kind, source=SOURCE)
-        set_stamp(mark.header.stamp, self._stamp)
+        mark.header.stamp = self._stamp
         if kind == EpisodeMark.START:
             mark.instruction, mark.task, mark.seed = scene.instruction, scene.task, scene.seed
         self._marks.publish(mark)
@@ -88,7 +89,7 @@ class RecordingClient(SimulationClient):
         return self._recorder.endswith("ended")
 
     def _take_state(self, message: EndEffectorState) -> None:
-        self._stamp = seconds(message.header.stamp)
+        self._stamp = message.header.stamp
 
     def _take_task(self, message: TaskStatus) -> None:
         self._task = message
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     by_policy = arguments.mover == "policy"
     try:
-        with RecordingClient(arguments.namespace) as client:
+        with contextlib.closing(RecordingClient(arguments.namespace)) as client:
             client.wait_until_ready(arguments.ready_timeout, policy=by_policy)
             client.wait_until_recording(arguments.ready_timeout)
             for number in range(arguments.episodes):
