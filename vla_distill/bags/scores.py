@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,9 +149,15 @@ def spread(values: NDArray[np.float64]) -> dict[str, float | None]:
     }
 
 
-def _f1(hit: int, false: int, missed: int) -> float | None:
-    """None where the gripper was and should be open throughout."""
-    return _r(2 * hit / (2 * hit + false + missed)) if hit + false + missed else None
+def refusals(counts: Counter[str]) -> dict[str, Any]:
+    """How the gate judged the targets: all, limited, refused, and why."""
+    why = {name: n for name, n in sorted(counts.items()) if name not in ("targets", "limited")}
+    return {
+        "targets": counts["targets"],
+        "limited": counts["limited"],
+        "refused": sum(why.values()),
+        "refused_because": why,
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

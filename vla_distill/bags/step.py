@@ -7,7 +7,6 @@ chunk is a function of the run's seed and the observation's stamp.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from vla_distill.bags.episode import Episode
 from vla_distill.bags.fault import FaultList
 from vla_policy.contract import ActionChunk, Policy
 from vla_policy.errors import PolicyError
+from vla_policy.noise import stamp_seed
 from vla_policy.observation import StateHistory, assemble_observation
 from vla_policy.player import ChunkPlayer
 
@@ -54,12 +54,6 @@ class AskedChunk:
     asked: float
     chunk: ActionChunk
     milliseconds: float
-
-
-def stamp_seed(seed: int, stamp: float) -> int:
-    """Noise seed of an observation: the same for the same seed and stamp [s], on every machine."""
-    digest = hashlib.blake2b(f"{seed}:{round(stamp * 1e6)}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def step_through(

@@ -64,6 +64,20 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Playable:
+    """Make a bag ready for `bag_eval.launch.py`: which topic is what is settled, by episode."""
+
+    bag: tyro.conf.Positional[Path]
+    """A rosbag2 folder, a .mcap or a .db3 file."""
+    out: Path
+    """The .mcap file."""
+    mapping: Path | None = None
+    """YAML file that says which topic plays which part."""
+    instruction: str = ""
+    """What the arm was told, where the bag does not say."""
+
+
+@dataclass(frozen=True)
 class Eval:
     """Judge a policy on a bag in step mode, without ROS: what it would do against what was done."""
 
@@ -75,10 +89,19 @@ class Eval:
     """Another policy, judged beside it."""
     json: Path | None = None
     """Write scores and timing here instead of on stdout."""
+    out: Path | None = None
+    """Folder for scores.json and report.html, a page that needs no network."""
+    cameras: Path | None = None
+    """Folder of calibrations as config/cameras: the ways are drawn into the pictures. A bag of the
+    simulation needs none."""
     mapping: Path | None = None
     """YAML file that says which topic plays which part."""
     replan_steps: int = 2
     """Chunk steps after which a new chunk is asked for."""
+    against_replan_steps: int = 0
+    """Of the policy beside it; 0 takes the same."""
+    answers: Path | None = None
+    """What a live policy_node answered (bag_eval.launch.py): scored, nobody is asked."""
     image_period: float = 0.1
     """Time between images [s]."""
     seed: int = 0
@@ -95,6 +118,7 @@ Arguments = (
     Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[ToDataset, tyro.conf.subcommand("to-dataset")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Playable, tyro.conf.subcommand("playable")]
     | Annotated[Sample, tyro.conf.subcommand("sample")]
 )
 
@@ -107,6 +131,8 @@ def main(arguments: Arguments) -> int:
         return _to_dataset(arguments)
     if isinstance(arguments, Eval):
         return _eval(arguments)
+    if isinstance(arguments, Playable):
+        return _playable(arguments)
     return _sample(arguments)
 
 
@@ -168,51 +194,52 @@ def _sample(arguments: Sample) -> int:
     return 0
 
 
-def _eval(arguments: Eval) -> int:
-    from vla_distill.bags.evaluation import judge
-    from vla_distill.bags.step import StepConfig
-    from vla_distill.evaluation.machine import command, commit, machine
-    from vla_policy.checkpoint import load_policy
+def _playable(arguments: Playable) -> int:
+    from vla_distill.bags.playable import write_playable
 
     bag = _read(arguments.bag, arguments.mapping)
-    config = StepConfig(arguments.replan_steps, arguments.image_period, arguments.seed)
-    record: dict[str, Any] = {
-        "bag": str(arguments.bag),
-        "mode": "step",
-        "replan_steps": arguments.replan_steps,
-        "seed": arguments.seed,
-        "commit": commit(),
-        "command": command(),
-        "machine": machine(),
-        "bag_faults": [fault.as_dict() for fault in bag.faults],
-    }
-    for key, folder in (("", arguments.policy), ("against", arguments.against)):
-        if folder is None:
-            continue
-        policy = load_policy(folder, arguments.device)
-        with _bar("chunks of the episode") as tell:
-            found = judge(
-                bag,
-                policy,
-                config,
-                source=arguments.source,
-                instruction=arguments.instruction,
-                tell=lambda count, tell=tell: tell(count, None),
-            )
-        part = {
-            "policy": str(folder),
-            "policy_hash": policy.policy_hash,
-            "scores": found.scores,
-            "timing": found.timing,
-            "faults": found.faults,
-        }
-        record |= {key: part} if key else part
-    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    if arguments.json is None:
+    faults = write_playable(bag, arguments.out, arguments.instruction)
+    for fault in (*bag.faults, *faults):
+        print(f"warning: {fault}", file=sys.stderr)
+    return 0
+
+
+def _eval(arguments: Eval) -> int:
+    from vla_distill.bags.comparison import Comparison, Contender
+    from vla_distill.bags.errors import BagError
+
+    if arguments.answers and arguments.against:
+        raise BagError("--answers", got="with --against", expected="one policy: the node's")
+    contenders = [Contender(arguments.policy, arguments.replan_steps)]
+    if arguments.against or arguments.against_replan_steps:
+        steps = arguments.against_replan_steps or arguments.replan_steps
+        contenders.append(Contender(arguments.against or arguments.policy, steps))
+    comparison = Comparison(
+        _read(arguments.bag, arguments.mapping),
+        image_period=arguments.image_period,
+        seed=arguments.seed,
+        source=arguments.source,
+        instruction=arguments.instruction,
+        device=arguments.device,
+    )
+    with _bar("chunks of the episode") as tell:
+        if arguments.answers:
+            comparison.take(contenders[0], arguments.answers)
+        else:
+            for contender in contenders:
+                comparison.ask(contender, lambda count: tell(count, None))
+    text = json.dumps(comparison.record(), indent=1, sort_keys=True) + "\n"
+    if arguments.json is None and arguments.out is None:
         print(text, end="")
         return 0
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(text, encoding="utf-8")
+    places = [arguments.json] if arguments.json else []
+    if arguments.out:
+        comparison.write_report(arguments.out / "report.html", arguments.cameras)
+        places.append(arguments.out / "scores.json")
+        print(arguments.out / "report.html")
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
     return 0
 
 

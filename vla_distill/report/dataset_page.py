@@ -147,7 +147,7 @@ def _episode(data: Dataset, record: EpisodeRecord) -> dict[str, Any]:
         "seed": record.seed,
         "noise": "" if record.noise == "none" else record.noise,
         "seconds": len(record) / data.fps,
-        "clip": _clip(pictures, round(data.fps)),
+        "clip": clip(pictures, round(data.fps)),
         "poster": jpeg(pictures[0], pictures[0].shape[1]),
         "chart": dataset_charts.episode_chart(frames, data.fps),
     }
@@ -160,7 +160,7 @@ def _picture(frames: EpisodeFrames, index: int) -> Image:
     return np.hstack(views)
 
 
-def _clip(pictures: Sequence[Image], fps: int) -> str:
+def clip(pictures: Sequence[Image], fps: int) -> str:
     """The pictures as base64 MP4."""
     with tempfile.TemporaryDirectory() as folder:
         writer = VideoWriter(Path(folder) / "clip.mp4", fps)

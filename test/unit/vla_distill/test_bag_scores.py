@@ -8,9 +8,10 @@ from test_bags import ShiftPolicy, messages, pose, write
 
 from vla_distill.bags.content import read_bag
 from vla_distill.bags.evaluation import judge
-from vla_distill.bags.step import StepConfig, stamp_seed
+from vla_distill.bags.step import StepConfig
 from vla_policy.contract import ActionChunk
 from vla_policy.errors import PolicyError
+from vla_policy.noise import stamp_seed
 
 
 class KnowingPolicy(ShiftPolicy):
