@@ -43,6 +43,11 @@ class Camera:
         self._raw = raw
         self.arrival.mark(raw_stamp(raw))
 
+    def forget(self) -> None:
+        """Be as if no image ever came."""
+        self._raw = None
+        self.arrival.forget()
+
     def message(self) -> Any:
         """Return the newest message, decoded.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vla_policy.contract import ActionChunk, Memory, Policy, validate_instruction
 from vla_policy.errors import PolicyError
+from vla_policy.noise import stamp_seed
 from vla_policy.observation import StateHistory, assemble_observation
 from vla_policy.player import ChunkPlayer
 from vla_policy_node import clock
@@ -46,6 +47,7 @@ class Pilot:
         cameras: the newest images.
         synchronous: wait for the chunk that is due rather than play on.
         synchronous_timeout: how long to wait for it [s].
+        seed_by_stamp: a chunk's noise hangs on the stamp of its observation too.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Pilot:
         *,
         synchronous: bool = False,
         synchronous_timeout: float = 5.0,
+        seed_by_stamp: bool = False,
     ) -> None:
         self._policy, self._inference, self._cameras = policy, inference, cameras
         self._synchronous, self._timeout = synchronous, synchronous_timeout
+        self._seed_by_stamp, self._seed = seed_by_stamp, 0
         self._player = ChunkPlayer()
         self._memory: Memory | None = None
         self._commanded: NDArray[np.float64] | None = None
@@ -83,6 +87,7 @@ class Pilot:
         validate_instruction(instruction)
         self.stop()
         self.instruction, self._memory = instruction, self._policy.start(seed)
+        self._seed = seed
         self.chunks, self._gave_up, self._failed = 0, False, False
 
     def stop(self) -> None:
@@ -176,6 +181,8 @@ class Pilot:
             self.malformed += 1
             self.trouble = str(error)
             return False
+        if self._seed_by_stamp:
+            self._memory.seed = stamp_seed(self._seed, observation.stamp)
         self._inference.ask(self._episode, observation, self._memory)
         return True
 

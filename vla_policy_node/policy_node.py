@@ -76,6 +76,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._cameras,
             synchronous=settings.synchronous,
             synchronous_timeout=settings.synchronous_timeout,
+            seed_by_stamp=settings.seed_by_stamp,
         )
         self._jump = StampJump(JUMP)
         self._arm, self._arm_arrival = ArmStatus(), Arrival()
@@ -92,7 +93,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
         for camera in self._camera_list:
             topic = f"camera/{camera.name}/image_raw{suffix}"
             take = lambda raw, camera=camera: self._on_image(camera, raw)  # noqa: E731
-            self.subscribe(image_type, topic, take, qos_profile_sensor_data, raw=True)
+            qos = REPORT if self.settings.reliable_images else qos_profile_sensor_data
+            self.subscribe(image_type, topic, take, qos, raw=True)
         self.subscribe(EndEffectorState, "ee_state", self._on_state, COMMAND)
         self.subscribe(ArmStatus, "arm_status", self._on_arm, LATCHED)
         self.subscribe(String, "instruction", self._on_instruction, LATCHED, raw=True)
@@ -111,6 +113,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
         """Answer states from now on."""
         self.pilot.stop()
         self.pilot.forget_arm()
+        for camera in self._camera_list:
+            camera.forget()
         self._jump = StampJump(JUMP)
         self._pending = self._answered = None
 

@@ -59,6 +59,12 @@ class PolicySettings:
         low=0.1,
         high=600.0,
     )
+    reliable_images: bool = setting(
+        False, "ask for every image, so that a player of bags knows when one has come"
+    )
+    seed_by_stamp: bool = setting(
+        False, "a chunk's noise hangs on its observation's stamp too, so that a replay repeats it"
+    )
     time_limit: float = setting(
         30.0, "time limit of a goal that names none", unit="s", low=0.1, high=3600.0, live=True
     )
