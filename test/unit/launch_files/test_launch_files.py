@@ -85,3 +85,17 @@ def test_views_parse_and_show_the_arm():
         assert (
             yaml.safe_load((CONFIG / "cameras" / f"{name}.yaml").read_text())["camera_name"] == name
         )
+
+
+def test_the_cameras_have_a_place_in_the_arms_frames():
+    places = yaml.safe_load((CONFIG / "cameras" / "extrinsics.yaml").read_text())
+    links = {"base_link", *(f"link{i}" for i in range(1, 7)), "eef_link"}
+    assert set(places) == {"front_camera_optical_frame", "wrist_camera_optical_frame"}
+    for place in places.values():
+        assert place["parent"] in links and len(place["pose"]) == 6
+
+
+def test_images_come_on_topics_that_the_user_names():
+    arguments = declared("real")
+    assert default(arguments["front_image"]) == "camera/front/image_raw"
+    assert default(arguments["wrist_image"]) == "camera/wrist/image_raw"
