@@ -87,7 +87,8 @@ class ComputeReport:
         visual_tokens: visual tokens that entered the language stack, and that left its selection.
         head_steps: denoising steps, and how many of them were computed rather than reused.
         gflops: floating-point operations of this chunk, multiply and add counted as two [1e9].
-        milliseconds: wall time by stage: ``vision``, ``language``, ``head``, ``total`` [ms].
+        milliseconds: wall time by stage: ``vision``, ``language``, ``head``, ``total`` [ms]; the
+            total is more than their sum by resizing, copying and composing poses.
     """
 
     layers_run: tuple[int, ...] = ()

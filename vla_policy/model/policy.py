@@ -97,17 +97,21 @@ class VlaPolicy:
             observation.validate(self.cameras)
         plan = self.plan.begin(memories)
         inputs = self.inputs(observations)
+        ready = self._now()
         visual = self.network.see(inputs.images)
         seen = self._now()
         condition = self.network.think(visual, inputs.text, inputs.text_mask, inputs.state, plan)
         thought = self._now()
         noise = torch.from_numpy(self._noise(memories)).to(self.device)
         actions, steps = self.network.head.sample(noise, condition.tokens, plan)
+        drawn = self._now()
         states = _states(observations)
         targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
         end = self._now()
         operations = self._operations(condition, inputs.text.shape[1], steps, plan)
-        report = self._report(condition, steps, operations, (begin, seen, thought, end))
+        report = self._report(
+            condition, steps, operations, (begin, ready, seen, thought, drawn, end)
+        )
         return [
             self._chunk(observation, memory, row, report)
             for observation, memory, row in zip(observations, memories, targets, strict=True)
@@ -176,12 +180,12 @@ class VlaPolicy:
         condition: Condition,
         steps: tuple[int, int],
         operations: float,
-        times: tuple[float, float, float, float],
+        times: tuple[float, ...],
     ) -> ComputeReport:
         spans = {
             name: 1e3 * (after - before)
             for name, before, after in zip(
-                ("vision", "language", "head"), times, times[1:], strict=False
+                ("vision", "language", "head"), times[1:], times[2:], strict=False
             )
         }
         return ComputeReport(
