@@ -1,0 +1,1 @@
+"""What policies cost: operations, bytes, milliseconds, and what of it a recipe saves."""

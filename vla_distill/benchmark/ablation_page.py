@@ -1,0 +1,79 @@
+"""The ablation as a Markdown page with a Pareto plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def page(record: dict[str, Any], picture: str) -> str:
+    """The table in Markdown.
+
+    Args:
+        record: ``rows`` as of :func:`vla_distill.benchmark.ablation.run`, ``policy``, ``episodes``,
+            ``seed`` and ``command``.
+        picture: file of the plot, relative to the page.
+    """
+    lines = [
+        "# EfficientVLA, part by part",
+        "",
+        f"`{record['policy']}`, {record['episodes']} episodes a task from seed {record['seed']} on,"
+        f" all rows on the same. Made by `{record['command']}`.",
+        "",
+        "| recipe | success [%] | against plain | with measured latency [%] | against plain"
+        " | operations | ms a chunk | speed-up (bound) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        lines.append(
+            f"| {row['name']} | {_rate(row, '')} | {_change(row, '')} | {_rate(row, 'measured_')}"
+            f" | {_change(row, 'measured_')} | {100 * row['flops_ratio']:.1f} %"
+            f" | {row['ms']['total']['median']:.1f}"
+            f" | {row['speedup']:.2f} ({row['amdahl_bound']:.2f}) |"
+        )
+    lines += [
+        "",
+        "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
+        " points. The bound is the speed-up if the time of every stage fell as its operations do.",
+        "",
+        f"![Success against operations]({picture})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_pareto(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Success against operations, with latency none and measured."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), sharey=True)
+    for axis, prefix, title in (
+        (axes[0], "", "the world waits"),
+        (axes[1], "measured_", "the world goes on"),
+    ):
+        for row in rows:
+            x, y = 100 * row["flops_ratio"], 100 * row[f"{prefix}success"]
+            low, high = 100 * row[f"{prefix}low"], 100 * row[f"{prefix}high"]
+            axis.errorbar(x, y, yerr=[[y - low], [high - y]], fmt="o", capsize=2)
+            axis.annotate(row["name"], (x, y), xytext=(4, 4), textcoords="offset points")
+        axis.set(title=title, xlabel="operations left [%]")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("success [%]")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _rate(row: dict[str, Any], prefix: str) -> str:
+    low, high = 100 * row[f"{prefix}low"], 100 * row[f"{prefix}high"]
+    return f"{100 * row[f'{prefix}success']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _change(row: dict[str, Any], prefix: str) -> str:
+    change = row[f"{prefix}difference"]
+    low, high = 100 * change["low"], 100 * change["high"]
+    return f"{100 * change['value']:+.1f} [{low:+.1f}, {high:+.1f}]"

@@ -1,0 +1,72 @@
+"""Make a policy cheaper by a recipe, without training: calibrate, and write the policy anew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Calibrate a recipe on demonstrations and write a policy that follows it.
+
+    Attributes:
+        policy: folder of the plain policy.
+        recipe: a YAML file, or the name of a recipe that comes with the package.
+        out: folder of the new policy.
+        data: dataset to calibrate on; needed by recipes that measure.
+        samples: observations to calibrate on.
+        seed: of their draw.
+    """
+
+    policy: Path
+    recipe: str
+    out: Path
+    data: Path | None = None
+    samples: int = 256
+    seed: int = 0
+
+
+def main(arguments: Arguments) -> int:
+    """Run, and say what is saved."""
+    from vla_distill.benchmark.flops import compare
+    from vla_distill.calibration import draw_observations
+    from vla_distill.errors import DistillError
+    from vla_policy.checkpoint import load_policy, save_policy
+    from vla_policy.efficiency.acceleration import accelerate
+    from vla_policy.efficiency.recipe import read_recipe
+
+    if arguments.out.resolve() == arguments.policy.resolve():
+        raise DistillError("--out", got=str(arguments.out), expected="another folder than --policy")
+    recipe = read_recipe(arguments.recipe)
+    plain = load_policy(arguments.policy)
+    observations = []
+    if arguments.data is not None:
+        observations = draw_observations(arguments.data, arguments.samples, arguments.seed)
+    policy = accelerate(plain, recipe, observations)
+    cost = compare(plain.config, recipe, text_tokens=8)
+    folder = save_policy(policy, arguments.out, _card(arguments, len(observations), cost["ratio"]))
+    told = {
+        "policy": str(folder),
+        "recipe": recipe.name,
+        "observations": len(observations),
+        "gflops": cost["gflops"],
+        "ratio": cost["ratio"],
+        "ranking": list(policy.plan.recipe.ranking),  # type: ignore[attr-defined]
+    }
+    print(json.dumps(told, indent=1))
+    return 0
+
+
+def _card(arguments: Arguments, observations: int, ratio: float) -> str:
+    from vla_distill.evaluation.machine import command, commit
+
+    return f"""# {arguments.policy.name}, accelerated: {Path(arguments.recipe).stem}
+
+The policy of `{arguments.policy.name}` with the recipe in `recipe.json`, not trained.
+Calibrated on {observations} observations (seed {arguments.seed}).
+{ratio:.1%} of the plain policy's operations a chunk (8 words of instruction).
+
+Made by `{command()}` at commit {commit() or "unknown"}.
+"""
