@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ament_index_python.packages import get_packages_with_prefixes
@@ -33,7 +34,7 @@ def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> 
         output="both",
         emulate_tty=True,
         sigkill_timeout="20",
-        additional_env={LAUNCHED: "1"},
+        additional_env={LAUNCHED: str(os.getpid())},
         parameters=[LaunchConfiguration("params_file"), parameters],
         remappings=[*REMAPPINGS, *remappings],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],

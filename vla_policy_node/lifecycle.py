@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -31,8 +32,8 @@ S = TypeVar("S")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DIAGNOSTICS_PERIOD = 1.0
 LAUNCHED = "LEAN_VLA_LAUNCHED"
-"""Environment variable of our launch files: the node ends when the launch was killed, lest the arm
-moves on with nobody there to end it."""
+"""Environment variable with the process id of our launch files' launch: the node ends when that was
+killed, lest the arm moves on with nobody there to end it."""
 ORPHAN_PERIOD = 0.1
 """Between looks whether the launch still lives [s]."""
 
@@ -228,9 +229,8 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
     node = None
     try:
         node = make_node()
-        if os.environ.get(LAUNCHED):
-            parent = os.getppid()
-            node.create_timer(ORPHAN_PERIOD, lambda: _end_without(parent), clock=node.steady_clock)
+        if launch := os.environ.get(LAUNCHED):
+            node.create_timer(ORPHAN_PERIOD, lambda: _end_without(launch), clock=node.steady_clock)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         _spin(executor, node)
@@ -253,8 +253,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_without(parent: int) -> None:
-    if os.getppid() != parent:
+def _end_without(launch: str) -> None:
+    # Not by the parent's id: the launch may be gone before this process looks for the first time.
+    try:
+        state = Path("/proc", launch, "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        state = "gone"
+    if state in ("gone", "Z", "X"):
         raise KeyboardInterrupt
 
 
