@@ -22,11 +22,13 @@ from vla_distill.bags.content import Bag, Entry
 from vla_distill.bags.episode import Episode
 from vla_distill.bags.fault import FaultList
 from vla_policy.errors import PolicyError
-from vla_policy.observation import StateHistory
+from vla_policy.observation import StateHistory, StateSample
 
 _EPSILON = 1e-6
 COMMAND_GAP = 0.2
 """Between commands further apart than this nothing is known [s]."""
+STATE_GAP = 0.2
+"""Between states further apart than this nothing is known [s]."""
 
 
 class PoseSeries:
@@ -149,9 +151,15 @@ def frames(
         if len(picked) == len(cameras):
             stamp = min(entry.stamp for entry in picked.values())
             try:
-                frame = Frame(stamp, picked, history.at(stamp).state)
+                sample = history.at(stamp)
             except PolicyError as error:
-                faults.add("ee_state", due, f"{error.what}: {error.expected.split(' of ')[0]}")
+                faults.add("ee_state", due, f"{error.what}: {str(error.expected).split(' of ')[0]}")
+            else:
+                # The live node knows no later states, and so never bridges a gap.
+                if stamp - sample.stamps[0] > _EPSILON and _spread(sample) > STATE_GAP + _EPSILON:
+                    faults.add("ee_state", due, f"no state for {STATE_GAP} s: a frame is left out")
+                else:
+                    frame = Frame(stamp, picked, sample.state)
         if frame is not None:
             part.append(frame)
         elif part:
@@ -159,3 +167,7 @@ def frames(
             part = []
     if part:
         yield part
+
+
+def _spread(sample: StateSample) -> float:
+    return sample.stamps[-1] - sample.stamps[0]

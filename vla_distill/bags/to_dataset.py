@@ -20,6 +20,7 @@ from vla_distill.bags.frames import Frame, frames, reference
 from vla_distill.dataset.episode import EpisodeFrames
 from vla_distill.dataset.writer import DatasetWriter
 from vla_policy.errors import PolicyError
+from vla_policy.image_conversion import check_image
 
 MIN_FRAMES = 3
 """A part shorter than this teaches nothing."""
@@ -203,7 +204,7 @@ def _readable(bag: Bag, part: list[Frame]) -> tuple[list[Frame], list[Fault]]:
     for index, frame in enumerate(part):
         for entry in frame.images.values():
             try:
-                bag.message(entry.value)
+                check_image(bag.message(entry.value))
             except PolicyError as error:
                 reason = f"{error}; the episode ends here"
                 return part[:index], [replace(Fault(entry.value.topic, entry.stamp, reason))]
