@@ -24,7 +24,7 @@ from vla_policy_node.policy_source import find_checkpoint
 ARGUMENTS = [
     ("bag", None, "the bag: a rosbag2 folder, a .mcap or a .db3 file", None),
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
-    ("out", "bag_eval", "folder for scores.json, report.html and the node's answers", None),
+    ("out", "runs/bag_eval", "folder for scores.json, report.html and the node's answers", None),
     (
         "mode",
         "step",

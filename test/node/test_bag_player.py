@@ -66,7 +66,7 @@ class LiveNode:
 
 @pytest.fixture
 def step_node() -> Iterator[LiveNode]:
-    node = LiveNode(synchronous=True, synchronous_timeout=1.0, seed_by_stamp=True, seed=4)
+    node = LiveNode(synchronous=True, synchronous_timeout=3.0, seed_by_stamp=True, seed=4)
     try:
         yield node
     finally:
