@@ -31,6 +31,7 @@ def setting(
     high: float | None = None,
     choices: Sequence[str] = (),
     live: bool = False,
+    name: str = "",
 ) -> Any:
     """Make a dataclass field that becomes a ROS parameter.
 
@@ -42,6 +43,7 @@ def setting(
         high: greatest allowed value.
         choices: the only allowed strings.
         live: whether it may change while the node is configured or active.
+        name: the parameter's name where it is not the field's, e.g. with a dot.
     """
     return dataclasses.field(
         default=default,
@@ -52,8 +54,14 @@ def setting(
             "high": high,
             "choices": tuple(choices),
             "live": live,
+            "name": name,
         },
     )
+
+
+def name_of(field: dataclasses.Field[Any]) -> str:
+    """Name of the parameter that a field made by :func:`setting` becomes."""
+    return field.metadata["name"] or field.name
 
 
 def descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
@@ -77,11 +85,15 @@ def descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
 def check(settings_type: type[Any], values: Mapping[str, Any]) -> None:
     """Check values against the ranges and choices of a settings dataclass.
 
+    Args:
+        settings_type: the dataclass.
+        values: by the parameters' names.
+
     Raises:
         NodeError: a name is unknown, or a value has the wrong type, is out of its range or none of
             its choices.
     """
-    fields = {field.name: field for field in dataclasses.fields(settings_type)}
+    fields = _by_name(settings_type)
     for name, value in values.items():
         if name not in fields:
             raise NodeError("parameter", got=repr(name), expected=f"one of {sorted(fields)}")
@@ -108,7 +120,7 @@ def check(settings_type: type[Any], values: Mapping[str, Any]) -> None:
 def declare(node: Node, settings_type: type[Any]) -> None:
     """Declare one parameter a field, with its descriptor."""
     for field in dataclasses.fields(settings_type):
-        node.declare_parameter(field.name, field.default, descriptor(field))
+        node.declare_parameter(name_of(field), field.default, descriptor(field))
 
 
 def read(node: Node, settings_type: type[T]) -> T:
@@ -122,12 +134,14 @@ def read(node: Node, settings_type: type[T]) -> T:
     unknown = sorted(
         name for name in given if not node.has_parameter(name) and not name.startswith(_OF_ROS)
     )
-    names = [field.name for field in dataclasses.fields(settings_type)]  # type: ignore[arg-type]
+    fields = _by_name(settings_type)
     if unknown:
-        raise NodeError("parameters", got=f"unknown {unknown}", expected=f"some of {sorted(names)}")
-    values = {name: _value(node.get_parameter(name)) for name in names}
+        raise NodeError(
+            "parameters", got=f"unknown {unknown}", expected=f"some of {sorted(fields)}"
+        )
+    values = {name: _value(node.get_parameter(name)) for name in fields}
     check(settings_type, values)
-    return settings_type(**values)
+    return settings_type(**{fields[name].name: value for name, value in values.items()})
 
 
 def judge(
@@ -140,7 +154,7 @@ def judge(
         parameters: what shall be set; parameters of others (``use_sim_time``) pass.
         configured: whether the node has taken its settings, so that only live ones may change.
     """
-    fields = {field.name: field for field in dataclasses.fields(settings_type)}
+    fields = _by_name(settings_type)
     for parameter in parameters:
         if parameter.name not in fields:
             continue
@@ -158,9 +172,13 @@ def judge(
 
 def replaced(settings: T, parameters: Sequence[Parameter]) -> T:
     """Return the settings with some parameters set anew; parameters of others are left out."""
-    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    values = {p.name: _value(p) for p in parameters if p.name in names}
+    fields = _by_name(type(settings))
+    values = {fields[p.name].name: _value(p) for p in parameters if p.name in fields}
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def _by_name(settings_type: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    return {name_of(field): field for field in dataclasses.fields(settings_type)}
 
 
 def _value(parameter: Parameter) -> Any:

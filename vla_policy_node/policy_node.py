@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
@@ -27,11 +29,14 @@ from vla_policy.observation import state_from_message
 from vla_policy_node.camera import Camera, Cameras
 from vla_policy_node.chunk_report import ChunkReport
 from vla_policy_node.clock import Arrival, StampJump
+from vla_policy_node.compute import ComputeControl
+from vla_policy_node.errors import NodeError
 from vla_policy_node.goal import Result
 from vla_policy_node.goal_server import PATIENCE, GoalServer
 from vla_policy_node.inference import Inference
 from vla_policy_node.instruction import decode_string
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
+from vla_policy_node.parameters import judge, replaced
 from vla_policy_node.pilot import Answer, Pilot
 from vla_policy_node.policy_source import make_policy, warm_up
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
@@ -59,6 +64,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
             # Read by torch when it is first imported, which is now.
             os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
         self.policy = make_policy(settings.policy, settings.device)
+        self._compute = ComputeControl(self.policy)
+        self._compute.apply(settings, settings.replan_steps)
         warm_up(self.policy, settings.warm_up)
         compressed = settings.image_transport == "compressed"
         image_type = CompressedImage if compressed else Image
@@ -69,7 +76,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._cameras = Cameras(self._camera_list, settings.image_timeout, settings.image_period)
         awake = self.create_guard_condition(self._on_thought)
         self.keep(lambda: self.destroy_guard_condition(awake))
-        self._inference = Inference(self.policy, awake.trigger)
+        self._inference = Inference(self.policy, awake.trigger, self._compute.guard)
         self._pilot = Pilot(
             self.policy,
             self._inference,
@@ -131,6 +138,19 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._inference.close()
         self._pilot = self._inference = None
 
+    def settings_changed(self) -> None:
+        """Compute the next chunk as the parameters say."""
+        self._compute.apply(self.settings, self.settings.replan_steps)
+
+    def _on_set_parameters(self, given: list[Parameter]) -> Any:
+        answer = judge(PolicySettings, given, configured=self._configured)
+        if answer.successful and self._configured:
+            try:  # what this policy can do is known only now
+                self._compute.ceiling(replaced(self.settings, given))
+            except NodeError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        return super()._on_set_parameters(given)
+
     @property
     def pilot(self) -> Pilot:
         """What decides; only after configure."""
@@ -145,6 +165,10 @@ class PolicyNode(SettingsNode[PolicySettings]):
             level, text = ERROR if pilot.fault else WARN, pilot.trouble
         elif self.warning:
             level, text = WARN, self.warning
+        elif self._compute.fallen_back:
+            text = f"{text}, in full: the guard found {self._compute.disagreement}"
+        elif self._compute.lowered:
+            text = f"{text}, within compute.deadline_ms: {self._compute}"
         return (
             level,
             text,
@@ -154,6 +178,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
                 "discarded chunks": pilot.discarded,
                 "malformed inputs": pilot.malformed,
                 "milliseconds per chunk": f"{self._report.milliseconds:.1f}",
+                "budget": str(self._compute),
+                "disagreement with full compute": str(self._compute.disagreement or "not looked"),
             },
         )
 
@@ -194,15 +220,26 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._answer(stamp)
 
     def _on_thought(self) -> None:
-        if self._inference is None or (thought := self._inference.take()) is None:
+        if self._inference is None:
+            return
+        if found := self._inference.take_judgement():
+            self._tell(self._compute.judge(found, self.settings))
+        if (thought := self._inference.take()) is None:
             return
         chunk = self.pilot.take(thought)
         if chunk is not None:
             self._chunk_out.publish(self._report.message(chunk))
             self._publish_status()
+            self._tell(self._compute.see(chunk.report))
             self._goals.see_chunk(chunk)
         if self._pending is not None:
             self._answer(self._pending)
+
+    def _tell(self, change: str) -> None:
+        """Log a change of the budget, and publish diagnostics at once."""
+        if change:
+            self.get_logger().info(change)
+            self.report_health()
 
     def _on_arm(self, message: ArmStatus) -> None:
         self._arm = message

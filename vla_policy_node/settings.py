@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vla_policy_node.compute_settings import ComputeSettings
 from vla_policy_node.parameters import setting
 
 
 @dataclass(frozen=True)
-class PolicySettings:
+class PolicySettings(ComputeSettings):
     """Parameters of policy_node."""
 
     policy: str = setting(

@@ -11,7 +11,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from vla_policy_node.arm_node import ArmNode
-from vla_policy_node.parameters import check, descriptor
+from vla_policy_node.parameters import check, descriptor, name_of
 from vla_policy_node.policy_node import PolicyNode
 from vla_policy_node.settings import ArmSettings, PolicySettings, SimSettings
 from vla_policy_node.sim_node import SimNode
@@ -34,9 +34,10 @@ def test_every_setting_is_a_described_parameter_within_its_range(context, name):
     kind, settings = NODES[name]
     node = kind(context=context)
     for field in dataclasses.fields(settings):
-        assert node.get_parameter(field.name).value == field.default
-        assert len(node.describe_parameter(field.name).description) > 10
-        check(settings, {field.name: field.default})
+        name = name_of(field)
+        assert node.get_parameter(name).value == field.default
+        assert len(node.describe_parameter(name).description) > 10
+        check(settings, {name: field.default})
         assert descriptor(field).description.startswith(field.metadata["doc"])
     node.destroy_node()
 
