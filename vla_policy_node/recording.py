@@ -17,6 +17,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from vla_msgs.msg import EndEffectorState, EpisodeMark, TaskStatus
 
+from vla_policy.conversions import seconds
 from vla_policy_node.client import Scene, SimulationClient
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, REPORT
@@ -59,7 +60,9 @@ class RecordingClient(SimulationClient):
         self._wait(f"recorder_node: {text}", lambda: self._recorder == text, timeout)
 
     def mark(self, kind: int, scene: Scene) -> None:
-        """Mark the newest state's time."""
+        """Mark the newest state's time; time stands still meanwhile."""
+        # The answer to a state may be seen before the state itself, right after a reset say.
+        self._wait("the newest ee_state", self._has_newest_state, 20.0)
         mark = EpisodeMark(kind=kind, source=SOURCE)
         mark.header.stamp = self._stamp
         if kind == EpisodeMark.START:
@@ -84,6 +87,9 @@ class RecordingClient(SimulationClient):
         if task is None or (task.task, task.seed) != (scene.task, scene.seed):
             return False
         return bool(task.success) or task.elapsed >= scene.time_limit - 1e-6
+
+    def _has_newest_state(self) -> bool:
+        return seconds(self._stamp) >= self._commanded - 1e-6
 
     def _is_recording(self) -> bool:
         return self._recorder.endswith("ended")
