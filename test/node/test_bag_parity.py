@@ -104,6 +104,8 @@ class LiveRobot:
             self._state(START + tick * 0.02, tick)
             before = self.policy_node._answered
             self.wait("an answer", lambda before=before: self.policy_node._answered != before)
+            # States may come much faster than 50 Hz here: no chunk shall be late for that.
+            self.wait("a chunk", lambda: not self.policy_node._inference.busy)
 
     def _image(self, camera: str, stamp: float) -> None:
         pixels = self.rng.integers(0, 256, (24, 32, 3), np.uint8)
