@@ -35,6 +35,8 @@ INSTRUCTION = "move the gripper over to the blue cube"
 TIMEOUT, STOP_TIMEOUT = 120.0, 30.0
 LIMIT = 0.3
 """From a kill to the last change of a stiff motor's target [s]."""
+PASSED_ON = 1.0
+"""The same from a SIGTERM to the launch, which passes it on first: 0.3 to 0.5 s here [s]."""
 
 
 class RealLaunch:
@@ -163,14 +165,20 @@ def terminate(launched):
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("launched", ["full"], indirect=True)
 @pytest.mark.parametrize(
-    "end",
-    [kill("/arm_node"), kill("/policy_node"), kill_launch, press_ctrl_c, terminate],
+    ("end", "limit"),
+    [
+        (kill("/arm_node"), LIMIT),
+        (kill("/policy_node"), LIMIT),
+        (kill_launch, LIMIT),
+        (press_ctrl_c, LIMIT),
+        (terminate, PASSED_ON),
+    ],
     ids=["arm_node", "policy_node", "launch", "ctrl_c", "sigterm"],
 )
-def test_whatever_ends_the_arm_is_damped_and_let_go(launched, end):
+def test_whatever_ends_the_arm_is_damped_and_let_go(launched, end, limit):
     launched.until("motion", lambda: launched.moved() > 0.03)
     begin = steady()
     end(launched)
     launched.until("the end", lambda: launched.bench.peers() == 0, STOP_TIMEOUT)
     assert set(launched.bench.stiffness().values()) == {0.0}
-    assert launched.bench.record.last_change(begin) < LIMIT
+    assert launched.bench.record.last_change(begin) < limit

@@ -73,7 +73,8 @@ class Launch:
         while not done():
             tail = self.log.read_text(errors="replace")[-2000:]
             assert self.process.poll() is None, f"{what}: the launch has ended\n{tail}"
-            assert steady() < end, f"{what}: not within {timeout} s\n{tail}"
+            told = [str(message) for message in self.newest.values()]
+            assert steady() < end, f"{what}: not within {timeout} s\n{tail}\n{told}"
             self.executor.spin_once(timeout_sec=0.1)
 
     def moved(self) -> float:
