@@ -1,6 +1,6 @@
-# make setup | demo | test | lint | bench. All of it may be interrupted and called again.
+# make setup | demo | test | lint | bench | teacher. All of it may be interrupted and called again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench clean
+.PHONY: help setup demo test unit lint format bench teacher clean
 SHELL := /bin/bash
 # The Python that .venv is made with: 3.10 to 3.13.
 PYTHON ?= python3
@@ -33,6 +33,12 @@ format: setup ## let ruff fix what it can
 bench: setup ## every benchmark; numbers go to benchmarks/results/
 	@$(ENV) set -e; for script in benchmarks/*.py; do name=$$(basename "$$script" .py); \
 	    echo "== $$name"; python "$$script" --json "benchmarks/results/$$name.json" $(ARGS); done
+
+teacher: setup ## make checkpoints/teacher again: demonstrations, then two training runs (3 hours of two cores); resumes
+	@$(ENV) set -e; vla collect --suite arx5 --episodes 280 --out data/arx5_train; \
+	    vla collect --tasks push,insert --episodes 420 --errors 0.8 --seed 2000000 --out data/arx5_mistakes; \
+	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher; do \
+	    torchrun --nproc_per_node 2 -m vla_distill.cli.main train --config config/train/$$run.yaml; done
 
 clean: ## remove what colcon built (not .venv, not runs/)
 	rm -rf build install log

@@ -69,11 +69,12 @@ def _lock(out: Path) -> Iterator[None]:
 def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     tasks = config.task_names()
     start = time.perf_counter()
+    disturbance = DisturbanceConfig(error_share=config.errors)
     collection = {
         "suite": config.suite,
         "tasks": list(tasks),
         "seed": config.seed,
-        "disturbance": DisturbanceConfig().scaled(config.noise),
+        "disturbance": disturbance.scaled(config.noise),
     }
     if config.out.exists():
         return _finished(config, tasks, json.loads(json.dumps(collection)))
@@ -85,7 +86,7 @@ def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
         "collection": collection,
     }
     writer = DatasetWriter(**arguments)
-    plan = Plan(arguments, config.noise, IMAGE_SIZE)
+    plan = Plan(arguments, config.noise, disturbance, IMAGE_SIZE)
     processes = config.processes or os.cpu_count() or 1
     results: list[Attempt] = []
     columns = (

@@ -14,7 +14,7 @@ class Arguments:
 
     Attributes:
         config: YAML file with the fields of vla_distill.training.config.TrainConfig.
-        data: dataset folder, instead of the file's.
+        data: dataset folders, instead of the file's.
         out: folder of the run, instead of the file's.
         steps: optimiser steps, instead of the file's.
         seed: instead of the file's.
@@ -23,7 +23,7 @@ class Arguments:
     """
 
     config: str
-    data: str | None = None
+    data: list[str] | None = None
     out: str | None = None
     steps: int | None = None
     seed: int | None = None
@@ -35,7 +35,7 @@ def main(arguments: Arguments) -> int:
     """Run, and say where the policy is."""
     import numpy as np
 
-    from vla_distill.dataset import Dataset
+    from vla_distill.dataset import Dataset, joined
     from vla_distill.training.config import TrainConfig
     from vla_distill.training.trainer import Trainer
     from vla_sim.constants import TRAIN_SEED_START
@@ -49,10 +49,11 @@ def main(arguments: Arguments) -> int:
         threads=arguments.threads,
         init=arguments.init,
     )
-    dataset = Dataset(config.data)
-    seeds = np.array([record.seed for record in dataset.episodes])
+    datasets = [Dataset(folder) for folder in config.data]
+    seeds = np.array([record.seed for dataset in datasets for record in dataset.episodes])
     simulated = bool((seeds >= TRAIN_SEED_START).all())
-    trainer = Trainer(config, dataset.cache(), seeds if simulated else None)
+    frames = joined([dataset.cache() for dataset in datasets], list(config.data))
+    trainer = Trainer(config, frames, seeds if simulated else None)
     trainer.run()
     if trainer.accelerator.is_main_process:
         print(f"policy: {trainer.folder / 'policy'}   curve: {trainer.folder / 'curve.png'}")

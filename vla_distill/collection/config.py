@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vla_distill.collection.disturbance import DisturbanceConfig
 from vla_distill.collection.errors import CollectionError
 from vla_sim.constants import TRAIN_SEED_START
 
@@ -23,6 +24,7 @@ class CollectConfig:
         episodes: episodes kept of each task.
         seed: first seed of each task; 1 000 000 or more, so that evaluation seeds stay unseen.
         noise: scale of drift and injected errors; 0 for clean demonstrations.
+        errors: share of the episodes in which an error is planned.
         processes: worker processes; 0 for one a core.
         json: also write the summary into this file.
     """
@@ -33,6 +35,7 @@ class CollectConfig:
     episodes: int = 500
     seed: int = TRAIN_SEED_START
     noise: float = 1.0
+    errors: float = DisturbanceConfig.error_share
     processes: int = 0
     json: Path | None = None
 
@@ -54,6 +57,8 @@ class CollectConfig:
             raise CollectionError("episodes", got=self.episodes, expected="1 or more")
         if not 0.0 <= self.noise <= 3.0:
             raise CollectionError("noise", got=self.noise, expected="0 to 3")
+        if not 0.0 <= self.errors <= 1.0:
+            raise CollectionError("errors", got=self.errors, expected="0 to 1")
         names = [name.strip() for name in self.tasks.split(",") if name.strip()]
         for name in names:
             get_task(name)

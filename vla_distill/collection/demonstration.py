@@ -152,7 +152,12 @@ class Demonstrator:
             clean = np.asarray(expert.act(), np.float64)
             commanded = np.asarray(self.controller.commanded_pose(), np.float64)
             situation = Situation(
-                step, commanded, float(rows["state"][-1][6]), points["gripper"], points["target"]
+                step,
+                commanded,
+                float(rows["state"][-1][6]),
+                points["gripper"],
+                points["target"],
+                points["goal"],
             )
             executed = disturbance.apply(clean, situation)
             rows["action"].append(clean)

@@ -5,7 +5,8 @@ command, while the label stays the expert's clean command for the state it is th
 (Laskey et al., "DART: Noise Injection for Robust Imitation Learning", CoRL 2017), with correlated
 instead of white noise, because labels are chunks: those of later steps come from later states, and
 only slow noise keeps them a sensible continuation. **Errors**: the arm is carried off, the gripper
-opens while carrying, or closes beside the object; then the expert recovers.
+opens while carrying, closes beside the object, or the hand leaves with the object just short of
+its goal; then the expert recovers.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ LOWEST = 0.03
 
 ERROR_SPEED = 0.3
 """How fast an error carries the arm off [m/s]."""
-WAITS = {"displace": (3, 25), "release": (0, 8), "miss": (0, 3)}
+WAITS = {"displace": (3, 25), "release": (0, 8), "miss": (0, 3), "leave": (0, 6)}
 """Least and most occasions that an error lets pass before it takes one [steps]."""
+KINDS = {True: ("displace", "release", "miss"), False: ("displace", "leave", "leave")}
+"""Errors, by whether the task grasps; those named twice are twice as frequent."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class DisturbanceConfig:
         displacement: how far an error carries the arm off, sideways [m].
         turn: how far it turns the gripper about the vertical [rad].
         miss: how far beside the object the gripper closes, least and most [m].
+        short: how far from its goal a pushed object is when the hand leaves it, at most [m].
+        back, up: how far the hand backs off the object and rises then [m].
     """
 
     drift_share: float = 0.6
@@ -54,6 +59,9 @@ class DisturbanceConfig:
     displacement: float = 0.10
     turn: float = 0.6
     miss: tuple[float, float] = (0.025, 0.05)
+    short: float = 0.09
+    back: float = 0.03
+    up: float = 0.10
 
     def scaled(self, noise: float) -> dict[str, Any]:
         """The numbers as noted in a dataset, with the overall scale."""
@@ -70,6 +78,7 @@ class Situation:
         measured_gripper: opening as measured [m].
         gripper: position of the tool point. Shape (3,) [m].
         target: position of the object to handle. Shape (3,) [m].
+        goal: position of where it belongs; the target's if it belongs nowhere. Shape (3,) [m].
     """
 
     step: int
@@ -77,6 +86,7 @@ class Situation:
     measured_gripper: float
     gripper: NDArray[np.float64]
     target: NDArray[np.float64]
+    goal: NDArray[np.float64]
 
 
 class Disturbance:
@@ -101,8 +111,7 @@ class Disturbance:
         self._config, self._noise, self._rng, self._dt = config, noise, rng, step_dt
         drifts = rng.random() < config.drift_share * min(noise, 1.0)
         errs = rng.random() < config.error_share * min(noise, 1.0)
-        kinds = ("displace", "release", "miss") if grasping else ("displace",)
-        self._error = str(rng.choice(kinds)) if errs else None
+        self._error = str(rng.choice(KINDS[grasping])) if errs else None
         self._wait = int(rng.integers(*WAITS[self._error])) if self._error else 0
         self._error_steps = 0
         self._goal: NDArray[np.float64] | None = None
@@ -176,7 +185,14 @@ class Disturbance:
         closing = clean[6] < now.measured_gripper - 0.02
         carrying = clean[6] < 0.05 and np.linalg.norm(away) < 0.03 and now.target[2] > 0.05
         near = np.linalg.norm(away[:2]) < 0.03 and away[2] > -0.10 and clean[6] > 0.05
-        occasions = {"displace": True, "release": carrying, "miss": near and not closing}
+        pushing = clean[2] < LOWEST and now.gripper[2] < LOWEST
+        short = 0.0 < np.linalg.norm((now.goal - now.target)[:2]) < self._config.short
+        occasions = {
+            "displace": True,
+            "release": carrying,
+            "miss": near and not closing,
+            "leave": pushing and short,
+        }
         self._wait -= occasions[self._error]
         if self._wait >= 0:
             return False
@@ -184,6 +200,11 @@ class Disturbance:
             self._prepare(clean, (0.6, 1.2), self._config.displacement)
         elif self._error == "release":
             self._error_steps = self._draw_steps((0.3, 0.5))
+        elif self._error == "leave":
+            self._error_steps = self._draw_steps((0.8, 1.2))
+            back = -away[:2] / max(float(np.linalg.norm(away[:2])), 1e-6)
+            shift = [*(self._config.back * back), self._config.up, 0.0, 0.0, 0.0]
+            self._goal = _moved(clean, np.array(shift))
         else:
             self._prepare(clean, (1.3, 1.6), self._rng.uniform(*self._config.miss))
         self._note(self._error)
@@ -210,7 +231,8 @@ class Disturbance:
         if self._goal is not None:
             executed[:6] = _approached(now.commanded[:6], self._goal[:6], ERROR_SPEED * self._dt)
             # A displaced arm goes on at once: labels of waiting would teach to wait.
-            if self._error == "displace" and np.array_equal(executed[:3], self._goal[:3]):
+            there = np.array_equal(executed[:3], self._goal[:3])
+            if there and self._error in ("displace", "leave"):
                 self._error_steps = 0
         if self._error == "release":
             executed[6] = GRIPPER_OPEN

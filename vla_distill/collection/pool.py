@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import Any
 
+from vla_distill.collection.disturbance import DisturbanceConfig
 from vla_distill.collection.errors import CollectionError
 from vla_distill.dataset import DatasetWriter
 
@@ -58,11 +59,13 @@ class Plan:
     Attributes:
         writer: keyword arguments of :class:`DatasetWriter`.
         noise: scale of the disturbances.
+        disturbance: what they are.
         image_size: side of the images [px].
     """
 
     writer: Mapping[str, Any]
     noise: float
+    disturbance: DisturbanceConfig
     image_size: int
 
 
@@ -76,7 +79,7 @@ def _begin(plan: Plan) -> None:
     from vla_distill.collection.demonstration import Demonstrator
 
     writer = DatasetWriter(**plan.writer)
-    demonstrator = Demonstrator(plan.noise, image_size=plan.image_size)
+    demonstrator = Demonstrator(plan.noise, plan.disturbance, image_size=plan.image_size)
     # Renderers that outlive the interpreter's modules complain while they are freed.
     Finalize(demonstrator, demonstrator.close, exitpriority=10)
 

@@ -2,6 +2,7 @@
 
 from vla_distill.dataset.episode import EpisodeFrames, EpisodeRecord
 from vla_distill.dataset.errors import DatasetError
+from vla_distill.dataset.joined import joined
 from vla_distill.dataset.reader import Dataset
 from vla_distill.dataset.store import FrameStore
 from vla_distill.dataset.writer import DatasetWriter
@@ -13,4 +14,5 @@ __all__ = [
     "EpisodeFrames",
     "EpisodeRecord",
     "FrameStore",
+    "joined",
 ]

@@ -9,7 +9,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,23 @@ if TYPE_CHECKING:
     from vla_distill.dataset.reader import Dataset
 
 IMAGES_FILE = "images.npy"
+NO_ERROR = np.iinfo(np.int64).max
+"""In the place of a frame: there is none."""
 PROGRESS_STRIDE = 200
 """Frames between two movements of the progress bar."""
+
+
+class Images(Protocol):
+    """What is asked of an array of images."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, cameras, H, W, 3)."""
+        ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Those of some frames."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class FrameStore:
     """The N frames of a dataset, in order.
 
     Attributes:
-        images: shape (N, cameras, H, W, 3), uint8, RGB, memory-mapped, read-only.
+        images: shape (N, cameras, H, W, 3), uint8, RGB, on disk, read-only.
         state: measured pose, gripper measured and commanded [m, rad]. Shape (N, 8), float32.
         action: commanded pose and gripper due one step later [m, rad]. Shape (N, 7), float32.
         keypoints: target and goal position [m]; NaN where unknown. Shape (N, 6), float32.
@@ -41,15 +56,15 @@ class FrameStore:
         frame_index: number of the frame in its episode. Shape (N,), int64.
         instruction_index: into ``instructions``. Shape (N,), int64.
         last_index: last frame of the episode of each frame. Shape (N,), int64.
-        error_index: first frame from here on whose action an injected error replaced; N if the
-            episode has none. Shape (N,), int64.
+        error_index: first frame from here on whose action an injected error replaced; NO_ERROR if
+            the episode has none. Shape (N,), int64.
         instructions: the instructions.
         tasks: name of the task, by episode.
         cameras: names of the cameras, in the order of ``images``.
         content_hash: identifies the dataset's content.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     state: NDArray[np.float32]
     action: NDArray[np.float32]
     keypoints: NDArray[np.float32]
@@ -98,11 +113,10 @@ class FrameStore:
 
 
 def next_error(disturbance: NDArray[np.int64], last_index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First frame of the same episode, from each on, with an injected error; else their number."""
-    count = len(disturbance)
-    here = np.where(disturbance == layout.ERROR_LEVEL, np.arange(count), count)
+    """First frame of the same episode, from each on, with an injected error; else NO_ERROR."""
+    here = np.where(disturbance == layout.ERROR_LEVEL, np.arange(len(disturbance)), NO_ERROR)
     following = np.minimum.accumulate(here[::-1])[::-1]
-    return np.where(following <= last_index, following, count)
+    return np.where(following <= last_index, following, NO_ERROR)
 
 
 def open_store(dataset: Dataset, folder: Path) -> FrameStore:

@@ -19,7 +19,7 @@ class TrainConfig:
     """A training run.
 
     Attributes:
-        data: dataset folder (LeRobot v3, as ``vla collect`` writes it).
+        data: dataset folders (LeRobot v3, as ``vla collect`` writes them), or just one.
         out: folder of the run: log, curve, state to resume from, and the policy.
         preset: sizes of the network, see vla_policy.model.config.PRESETS.
         seed: of the weights, the batches and the noise.
@@ -44,7 +44,7 @@ class TrainConfig:
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
-    data: str
+    data: list[str] | str
     out: str
     preset: str = "tiny"
     seed: int = 0
@@ -70,6 +70,9 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "data", [self.data] if isinstance(self.data, str) else self.data)
+        if not self.data:
+            raise PolicyError("data", got="nothing", expected="at least one dataset folder")
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise PolicyError(name, got=getattr(self, name), expected="at least 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def run(noise: float, seed: int, **config: Any) -> tuple[np.ndarray, np.ndarray,
     for step in range(STEPS):
         command = commanded.copy()
         command[:3] += np.clip(target - commanded[:3], -0.02, 0.02)
-        situation = Situation(step, commanded, 0.08, commanded[:3], target)
+        situation = Situation(step, commanded, 0.08, commanded[:3], target, target)
         kept = command.copy()
         commanded = disturbance.apply(command, situation)
         np.testing.assert_array_equal(command, kept)
@@ -63,3 +64,33 @@ def test_errors_pass() -> None:
         np.testing.assert_array_equal(executed[-10:], clean[-10:])
         assert np.abs(np.diff(executed[:, :3], axis=0)).max() < 0.06
     assert {"displace", "miss"} <= kinds
+
+
+def test_a_hand_that_leaves_early_does_so_just_short_of_the_goal_and_rises() -> None:
+    config = DisturbanceConfig(drift_share=0.0, error_share=1.0)
+    left = 0
+    for seed in range(24):
+        disturbance = Disturbance(config, 1.0, False, np.random.default_rng(seed), 0.1)
+        commanded = np.array([0.2, 0.0, 0.02, 0.0, np.pi / 2, 0.0, 0.0])
+        goal = np.array([0.42, 0.0, 0.02])
+        for step in range(STEPS):
+            ahead = commanded[:3] + (0.04, 0.0, 0.0)  # where the object is, pushed along
+            command = commanded.copy()
+            command[:3] += np.clip(goal - ahead, -0.02, 0.02)
+            command[2] = 0.02
+            situation = Situation(step, commanded, 0.0, commanded[:3], ahead, goal)
+            before = disturbance.description
+            commanded = disturbance.apply(command, situation)
+            if "leave" in disturbance.description and "leave" not in before:
+                left += 1
+                assert 0.0 < np.linalg.norm(goal - ahead) < config.short
+                for _ in range(12):  # the expert would push on
+                    if disturbance.level != 2:
+                        break
+                    assert commanded[0] <= command[0] + 1e-9
+                    highest = commanded[2]
+                    situation = replace(situation, commanded=commanded, gripper=commanded[:3])
+                    commanded = disturbance.apply(command, situation)
+                assert highest > 0.08
+                break
+    assert left >= 4

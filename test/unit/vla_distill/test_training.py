@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vla_distill.dataset import DatasetError, FrameStore
+from vla_distill.dataset.store import NO_ERROR
 from vla_distill.training.config import OPTIMIZERS, TrainConfig
 from vla_distill.training.samples import Samples
 from vla_distill.training.scenes import Scenes
@@ -38,7 +39,7 @@ def frames(episodes: int = 10, length: int = 8) -> FrameStore:
         frame_index=np.tile(np.arange(length), episodes),
         last_index=np.repeat(np.arange(episodes) * length + length - 1, length),
         instruction_index=np.arange(count) % 2,
-        error_index=np.full(count, count),
+        error_index=np.full(count, NO_ERROR),
         instructions=["pick up the red cube", "touch the blue cube"],
         tasks=["pick"] * episodes,
         cameras=("front", "wrist"),
@@ -143,7 +144,7 @@ def test_bad_configurations_are_named(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    schedule = TrainConfig(data="", out="", steps=100, warmup=10, decay=0.5, learning_rate=1.0)
+    schedule = TrainConfig(data="demos", out="", steps=100, warmup=10, decay=0.5, learning_rate=1.0)
     rates = [schedule.learning_rate_at(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and rates[30] == 1.0
     assert rates[75] == pytest.approx(0.5) and rates[100] == 0.0
