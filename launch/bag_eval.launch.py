@@ -98,6 +98,7 @@ def steps(context):
         seed=number("seed", int),
         synchronous=step,
         synchronous_timeout=30.0,
+        synchronous_image_timeout=2.0,  # each one has been acknowledged before the state is sent
         seed_by_stamp=True,
         reliable_images=True,
         use_sim_time=True,
@@ -126,13 +127,13 @@ def process(name, command, arguments):
 
 
 def after(action, following):
-    """What follows when a process has ended well; else everything ends."""
+    """What follows when a process has ended well; else everything ends, and the launch fails."""
 
     def follow(event, context):
         if context.is_shutdown:
             return []
         if event.returncode == 0:
             return following
-        return [EmitEvent(event=Shutdown(reason=f"{event.process_name} has failed"))]
+        raise RuntimeError(f"{event.process_name} has failed with exit code {event.returncode}")
 
     return RegisterEventHandler(OnProcessExit(target_action=action, on_exit=follow))

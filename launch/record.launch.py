@@ -88,8 +88,9 @@ def nodes(context):
     values = context.launch_configurations
     mover, simulated = values["mover"], values["mover"] in ("expert", "policy")
     if simulated and values["task"] not in PLANS:
-        why = f"task {values['task']!r}: with mover:={mover} expected one of {', '.join(PLANS)}"
-        return [EmitEvent(event=Shutdown(reason=why))]
+        raise RuntimeError(
+            f"task {values['task']!r}: with mover:={mover} expected one of {', '.join(PLANS)}"
+        )
     actions = []
     if not values["params_file"]:
         file = "sim.yaml" if simulated else "real.yaml"
@@ -155,7 +156,8 @@ def run_episodes():
     def end(event, context):
         if context.is_shutdown:
             return []
-        word = "are recorded" if event.returncode == 0 else "could not all be recorded"
-        return [EmitEvent(event=Shutdown(reason=f"the episodes {word}"))]
+        if event.returncode != 0:
+            raise RuntimeError("the episodes could not all be recorded")
+        return [EmitEvent(event=Shutdown(reason="the episodes are recorded"))]
 
     return [process, RegisterEventHandler(OnProcessExit(target_action=process, on_exit=end))]

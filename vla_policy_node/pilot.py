@@ -46,7 +46,8 @@ class Pilot:
         inference: where the policy thinks.
         cameras: the newest images.
         synchronous: wait for the chunk that is due rather than play on.
-        synchronous_timeout: how long to wait for it [s].
+        synchronous_timeout: how long to wait for it once it was asked for [s].
+        synchronous_image_timeout: how long to wait for the images to ask with [s].
         seed_by_stamp: a chunk's noise hangs on the stamp of its observation too.
     """
 
@@ -58,10 +59,12 @@ class Pilot:
         *,
         synchronous: bool = False,
         synchronous_timeout: float = 5.0,
+        synchronous_image_timeout: float = 5.0,
         seed_by_stamp: bool = False,
     ) -> None:
         self._policy, self._inference, self._cameras = policy, inference, cameras
-        self._synchronous, self._timeout = synchronous, synchronous_timeout
+        self._synchronous, self._chunk_timeout = synchronous, synchronous_timeout
+        self._image_timeout = synchronous_image_timeout
         self._seed_by_stamp, self._seed = seed_by_stamp, 0
         self._player = ChunkPlayer()
         self._memory: Memory | None = None
@@ -160,14 +163,17 @@ class Pilot:
         """Synchronous: ask as soon as the images of this moment are there, and wait."""
         if self._waiting_since is None:
             self._waiting_since = clock.steady()
-        if clock.steady() - self._waiting_since > self._timeout:
+        thinking = self._inference.busy
+        timeout = self._chunk_timeout if thinking else self._image_timeout
+        if clock.steady() - self._waiting_since > timeout:
             self._waiting_since, self._gave_up = None, True
             return self._hold(self._cameras.trouble(now) or "no chunk in time")
-        ready = not self._inference.busy and self._cameras.current(now)
-        if ready and (self._failed or not self._ask()):
-            # Hold for this tick, ask again in the next.
-            self._waiting_since, self._failed = None, False
-            return self._hold(self.trouble)
+        if not thinking and self._cameras.current(now):
+            if self._failed or not self._ask():
+                # Hold for this tick, ask again in the next.
+                self._waiting_since, self._failed = None, False
+                return self._hold(self.trouble)
+            self._waiting_since = clock.steady()
         return None
 
     def _ask(self) -> bool:

@@ -83,6 +83,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._cameras,
             synchronous=settings.synchronous,
             synchronous_timeout=settings.synchronous_timeout,
+            synchronous_image_timeout=settings.synchronous_image_timeout,
             seed_by_stamp=settings.seed_by_stamp,
         )
         self._jump = StampJump(JUMP)

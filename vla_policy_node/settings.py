@@ -55,7 +55,14 @@ class PolicySettings(ComputeSettings):
     )
     synchronous_timeout: float = setting(
         5.0,
-        "a synchronous policy that waited so long for images or a chunk holds the arm",
+        "a synchronous policy that waited so long for a chunk holds the arm",
+        unit="s",
+        low=0.1,
+        high=600.0,
+    )
+    synchronous_image_timeout: float = setting(
+        5.0,
+        "a synchronous policy that waited so long for images holds the arm",
         unit="s",
         low=0.1,
         high=600.0,
