@@ -53,6 +53,7 @@ setup(
             "arm_node = vla_policy_node.arm_node:main",
             "sim_node = vla_policy_node.sim_node:main",
             "recorder_node = vla_policy_node.recorder_node:main",
+            "teleop = vla_policy_node.teleop_node:main",
         ]
     },
 )

@@ -19,6 +19,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from vla_policy_node.bring_up import has, lifecycle_node, text
+from vla_policy_node.recording import MOVERS
 from vla_sim.experts.expert import PLANS
 
 # Name, default (None: must be given), meaning, choices.
@@ -26,24 +27,25 @@ ARGUMENTS = [
     (
         "task",
         None,
-        "with expert or policy a task of the suite, e.g. pick; with hand or none what the arm is "
-        "told, e.g. 'pick up the red cube'",
+        "with expert, policy or teleop a task of the suite, e.g. pick; with hand or none what the "
+        "arm is told, e.g. 'pick up the red cube'",
         None,
     ),
     (
         "mover",
         "expert",
-        "who moves the arm. expert, policy: in simulation; hand: a real arm, guided by hand; "
-        "none: only record, whatever moves a robot that runs already",
-        ["expert", "policy", "hand", "none"],
+        "who moves the arm. expert, policy: in simulation; teleop: the same, you, with `ros2 run "
+        "lean_vla teleop` in another terminal; hand: a real arm, guided by hand; none: only "
+        "record, whatever moves a robot that runs already",
+        ["expert", "policy", "teleop", "hand", "none"],
     ),
     ("bag", "", "the bag, a new .mcap file; empty: recordings/DATE_TIME.mcap here", None),
-    ("episodes", "5", "episodes to record (expert, policy)", None),
-    ("seed", "0", "seed of the first scene; the next ones count on (expert, policy)", None),
+    ("episodes", "5", "episodes to record (expert, policy, teleop)", None),
+    ("seed", "0", "seed of the first scene; the next ones count on (expert, policy, teleop)", None),
     (
         "instructions",
         "train",
-        "phrasing of the scenes' instructions (expert, policy)",
+        "phrasing of the scenes' instructions (expert, policy, teleop)",
         ["train", "new_sentences", "new_words"],
     ),
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
@@ -86,7 +88,7 @@ def generate_launch_description():
 def nodes(context):
     """The nodes that this mover needs, the recorder, and who runs the episodes."""
     values = context.launch_configurations
-    mover, simulated = values["mover"], values["mover"] in ("expert", "policy")
+    mover, simulated = values["mover"], values["mover"] in MOVERS
     if simulated and values["task"] not in PLANS:
         raise RuntimeError(
             f"task {values['task']!r}: with mover:={mover} expected one of {', '.join(PLANS)}"
@@ -125,13 +127,15 @@ def nodes(context):
 def simulation(mover):
     """The simulator, which stands still until the episodes are run, the arm, and the mover.
 
-    In lockstep: no picture is lost, however slow the machine.
+    In lockstep no picture is lost, however slow the machine; only an operator needs the wall clock.
     """
+    lockstep = mover != "teleop"
+    mode = "lockstep" if lockstep else "paced"
     sim = lifecycle_node(
-        "sim_node", task=text("task"), mode="lockstep", paused=True, expert=mover == "expert"
+        "sim_node", task=text("task"), mode=mode, paused=True, expert=mover == "expert"
     )
-    arm = lifecycle_node("arm_node", lockstep=True, use_sim_time=True)
-    if mover == "expert":
+    arm = lifecycle_node("arm_node", lockstep=lockstep, use_sim_time=True)
+    if mover != "policy":
         return [*sim, *arm]
     policy = lifecycle_node(
         "policy_node",

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -24,6 +25,11 @@ from vla_policy_node.qos import COMMAND, REPORT
 
 RECORDER = "recorder_node"
 SOURCE = "simulation"
+MOVERS = ("expert", "policy", "teleop")
+OPERATOR_TIMEOUT = 900.0
+"""To start `teleop` in [s]."""
+PATIENCE = 8.0
+"""An operator gets so many times the time that a task allows."""
 
 
 class RecordingClient(SimulationClient):
@@ -142,18 +148,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--episodes", type=int, default=1)
     add("--seed", type=int, default=0, help="of the first scene; the next ones count on")
     add("--instructions", default="train", help="phrasing of the instructions")
-    add("--mover", choices=("expert", "policy"), default="expert", help="who moves the arm")
+    add("--mover", choices=MOVERS, default="expert", help="who moves the arm")
     add("--namespace", default="", help="namespace of the nodes")
     add("--ready-timeout", type=float, default=90.0, help="[s]")
     arguments = parser.parse_args(argv)
     by_policy = arguments.mover == "policy"
     try:
         with contextlib.closing(RecordingClient(arguments.namespace)) as client:
-            client.wait_until_ready(arguments.ready_timeout, policy=by_policy)
+            timeout = arguments.ready_timeout
+            if arguments.mover == "teleop":
+                print("now `ros2 run lean_vla teleop` in another terminal", flush=True)
+                timeout = max(timeout, OPERATOR_TIMEOUT)
+            client.wait_until_ready(timeout, policy=by_policy)
             client.wait_until_recording(arguments.ready_timeout)
             for number in range(arguments.episodes):
                 seed = arguments.seed + number
                 scene = client.reset(arguments.task, seed, instructions=arguments.instructions)
+                if arguments.mover == "teleop":
+                    scene = replace(scene, time_limit=PATIENCE * scene.time_limit)
+                    print(f"now: {scene.instruction}", flush=True)
                 done = run_episode(client, number, scene, by_policy)
                 word = "success" if done else "failure"
                 print(f"{number + 1}/{arguments.episodes} {scene.instruction}: {word}", flush=True)
