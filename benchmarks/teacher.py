@@ -4,7 +4,7 @@ python benchmarks/teacher.py --policy checkpoints/teacher
 
 Writes benchmarks/results/teacher_suite.json, docs/results/teacher.md and latency.png; every
 number comes from the same evaluation seeds, so rows can be compared in pairs. It resumes.
-The whole is about 6,100 episodes; --episodes 10 is the pilot.
+The whole is about 5,000 episodes; --episodes 10 is the pilot.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from matplotlib import pyplot as plt
 
 REPORTED_ONLY = ("insert", "press_then_pick")
 """Tasks of which the teacher's success is reported, but nothing demanded."""
-LATENCIES = ("none", "50", "100", "200", "300", "500", "800")
+LATENCIES = ("none", "100", "200", "400", "800")
 """Simulated thinking times of the curve [ms]."""
 HALVES = 3
 """Random halves of the language layers that are tried."""
