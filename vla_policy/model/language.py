@@ -19,6 +19,7 @@ from transformers.models.llama.modeling_llama import (
 
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.plan import Plan, TokenStates
+from vla_policy.model.token_reuse import TokenReuse
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class LanguageOutput:
         kept: which visual tokens those are. Shape (B, kept).
         layers_run: layers that ran.
         visual_tokens: how many visual tokens each of them had.
+        reused_tokens: how many of these came from an earlier frame.
     """
 
     cognition: Tensor
@@ -38,6 +40,7 @@ class LanguageOutput:
     kept: Tensor
     layers_run: tuple[int, ...]
     visual_tokens: tuple[int, ...]
+    reused_tokens: tuple[int, ...]
 
 
 class LanguageStack(nn.Module):
@@ -84,22 +87,31 @@ class LanguageStack(nn.Module):
         positions = present.long().cumsum(1) - 1
         mask = _causal_mask(present, hidden.dtype)
         rotary = self.rotary(hidden, positions.clamp(min=0))
-        layers_run, visual_tokens = [], []
+        reuse: TokenReuse | None = None
+        layers_run, visual_tokens, reused_tokens = [], [], []
         for index, layer in enumerate(self.layers):
             visual_slice = slice(start, start + kept.shape[1])
-            states = TokenStates(hidden, visual_slice, present, rotary, layer)
-            chosen = plan.select_tokens(index, states)
-            if chosen is not None:
-                kept = kept.gather(1, chosen)
-                rows = _rows(chosen, visual_slice, hidden.shape[1])
-                hidden = _take(hidden, rows)
-                positions, present = positions.gather(1, rows), present.gather(1, rows)
-                mask = _causal_mask(present, hidden.dtype)
-                rotary = self.rotary(hidden, positions.clamp(min=0))
+            if reuse is None:
+                states = TokenStates(hidden, visual_slice, present, rotary, layer)
+                chosen = plan.select_tokens(index, states)
+                if chosen is not None:
+                    kept = kept.gather(1, chosen)
+                    rows = _rows(chosen, visual_slice, hidden.shape[1])
+                    hidden = _take(hidden, rows)
+                    positions, present = positions.gather(1, rows), present.gather(1, rows)
+                    mask = _causal_mask(present, hidden.dtype)
+                    rotary = self.rotary(hidden, positions.clamp(min=0))
+                elif (reuse := plan.reuse_tokens(index, states)) is not None:
+                    hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
             if plan.runs_layer(index, hidden):
-                hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+                hidden = layer(
+                    hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=reuse
+                )
                 layers_run.append(index)
                 visual_tokens.append(kept.shape[1])
+                reused_tokens.append(reuse.saved if reuse is not None else 0)
+        if reuse is not None:
+            hidden = reuse.leave(hidden)
         hidden = self.norm(hidden)
         return LanguageOutput(
             cognition=hidden[:, -1],
@@ -107,6 +119,7 @@ class LanguageStack(nn.Module):
             kept=kept,
             layers_run=tuple(layers_run),
             visual_tokens=tuple(visual_tokens),
+            reused_tokens=tuple(reused_tokens),
         )
 
 

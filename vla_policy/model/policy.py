@@ -95,8 +95,8 @@ class VlaPolicy:
         begin = time.perf_counter()
         for observation in observations:
             observation.validate(self.cameras)
-        plan = self.plan.begin(memories)
         inputs = self.inputs(observations)
+        plan = self.plan.begin(memories, inputs)
         ready = self._now()
         visual = self.network.see(inputs.images)
         seen = self._now()
@@ -163,7 +163,8 @@ class VlaPolicy:
         """What the chunk took, by what was answered [FLOP]."""
         config, language = self.config, condition.language
         layers = sum(
-            flops.language_layer(config, count, text_tokens) for count in language.visual_tokens
+            flops.language_layer(config, count, text_tokens, reused)
+            for count, reused in zip(language.visual_tokens, language.reused_tokens, strict=True)
         )
         total, computed = steps
         return (
