@@ -85,9 +85,7 @@ class RecipePlan:
         self._removed = frozenset(self.recipe.ranking[:removed])
         self._budget = budget
 
-    def begin(
-        self, memories: Sequence[Memory], inputs: NetworkInputs | None = None
-    ) -> RecipePlan:
+    def begin(self, memories: Sequence[Memory], inputs: NetworkInputs | None = None) -> RecipePlan:
         """See :meth:`vla_policy.model.plan.Plan.begin`."""
         plan = copy.copy(self)
         most = self._budget.reused_tokens

@@ -1,8 +1,8 @@
 """What is computed: the questions that the network asks while it runs.
 
 The network asks a plan at fixed places: does this language layer run, which visual tokens go on,
-which are computed again, how many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
-with everything; ``vla_policy/efficiency`` answers with less.
+which are computed again, how many denoising steps are there, is this one computed or reused.
+:class:`FullCompute` answers with everything; ``vla_policy/efficiency`` answers with less.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class TokenStates:
 
     Attributes:
         hidden: Shape (B, N, width).
-        visual: where the visual tokens lie in N; text and state come before, cognition after.
+        visual: where the visual tokens lie in N.
+        text: where the instruction lies in N.
         present: False where a row is padded. Shape (B, N), bool.
         rotary: cosine and sine of the positions. Shapes (B, N, head width).
         layer: the layer about to run.
@@ -34,6 +35,7 @@ class TokenStates:
 
     hidden: Tensor
     visual: slice
+    text: slice
     present: Tensor
     rotary: tuple[Tensor, Tensor]
     layer: nn.Module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from vla_policy.contract import (
     Observation,
 )
 from vla_policy.model import flops
-from vla_policy.model.actions import ACTION_SIZE, Statistics
+from vla_policy.model.actions import Statistics
 from vla_policy.model.config import preset
 from vla_policy.model.network import Condition, NetworkInputs, VlaNetwork
 from vla_policy.model.plan import FullCompute, Plan
@@ -62,6 +63,13 @@ class VlaPolicy:
         config = preset(preset_name)
         tokenizer = word_tokenizer(["pick", "up", "the", "red", "cube"])
         return cls(VlaNetwork(config), tokenizer, Statistics.identity(config.horizon))
+
+    def altered(self, network: VlaNetwork, plan: Plan) -> VlaPolicy:
+        """The same policy with another network and plan, not saved yet."""
+        policy = copy.copy(self)
+        policy.network, policy.config, policy.plan = network, network.config, plan
+        policy.policy_hash = "untrained"
+        return policy
 
     @property
     def cameras(self) -> Sequence[str]:
@@ -144,7 +152,7 @@ class VlaPolicy:
         return normalise_pixels(torch.from_numpy(pixels).to(self.device))
 
     def _noise(self, memories: Sequence[Memory]) -> NDArray[np.float32]:
-        shape = (self.horizon, ACTION_SIZE)
+        shape = (self.horizon, self.network.head.action_size)
         return np.stack(
             [
                 np.random.default_rng([m.seed, m.sequence]).standard_normal(shape, np.float32)

@@ -50,7 +50,8 @@ class VlaCache:
         at: the layer from which on they are reused.
         tolerance: root mean square difference up to which a patch stands still, in grey levels
             of 255.
-        drift: change of its state before the layer, relative to the state, up to which a token does.
+        drift: change of its state before the layer, relative to that state, up to which a token
+            stands still.
         scene: share of a camera's patches that may change before all of it is computed.
         refresh: chunks after which all is computed again.
     """
