@@ -39,7 +39,8 @@ def compare(config: ModelConfig, recipe: Recipe, text_tokens: int = TEXT_TOKENS)
 
     No layers are ranked, because there are no weights: those removed are taken to lie after the
     layer at which tokens are chosen. Tokens that may come from an earlier frame all do, as where
-    nothing moves: the least that such a recipe can cost; a first frame costs what the plain one does.
+    nothing moves: the least that such a recipe can cost. A first frame costs as much as the plain
+    policy's.
 
     Args:
         config: sizes of the plain network.

@@ -89,7 +89,9 @@ def walk(
     for index, layer in enumerate(stack.layers):
         if reuse is None:
             visual = slice(start, start + kept.shape[1])
-            states = TokenStates(hidden, visual, text, present, rotary, layer)
+            gone = count - kept.shape[1] if text.start > start else 0
+            words = slice(text.start - gone, text.stop - gone)
+            states = TokenStates(hidden, visual, words, present, rotary, layer)
             chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "doubles"))
@@ -149,10 +150,11 @@ def test_the_same_recipes_apply_and_are_counted(policies, kind: str, recipe: str
     methods = RECIPES[recipe] if recipe else {}
     policy = accelerate(plain, Recipe.from_dict({"methods": methods}), seen)
     memory, other = policy.start(0), plain.start(0)
-    policy.infer([seen[0]], [memory])
-    full = [plain.infer([seen[0]], [other])[0] for _ in range(2)][1]
-    with FlopCounterMode(display=False) as counter:
-        chunk = policy.infer([seen[0]], [memory])[0]
+    with sdpa_kernel(SDPBackend.MATH):  # torch does not count the fused kernel of CPUs
+        policy.infer([seen[0]], [memory])
+        full = [plain.infer([seen[0]], [other])[0] for _ in range(2)][1]
+        with FlopCounterMode(display=False) as counter:
+            chunk = policy.infer([seen[0]], [memory])[0]
     assert counter.get_total_flops() / 1e9 == pytest.approx(chunk.report.gflops, rel=0.01)
     if recipe is None:
         assert chunk.targets.tobytes() == full.targets.tobytes()
@@ -228,7 +230,7 @@ def test_a_checkpoint_of_the_released_sizes_is_told_by_its_shapes(folders) -> No
     """A small one is not CogACT-Base: the first thing that differs is named."""
     with pytest.raises(PolicyError, match="width of the DiT: got 24"):
         checkpoint.load_policy(folders["cogact"])
-    with pytest.raises(PolicyError, match=r"expected \("):
+    with pytest.raises(PolicyError, match=r"no language_model\.model\.layers"):
         checkpoint.load_policy(folders["openvla"])
 
 
@@ -239,13 +241,14 @@ def test_a_released_policy_is_not_saved_as_one_of_ours(policies, tmp_path) -> No
 
 def test_openvla_7b_has_as_many_parameters_as_the_released_file() -> None:
     """15 082 474 368 bytes of bfloat16, by its model.safetensors.index.json."""
+    released = PrismaticConfig()
     config = replace(
         releases.sizes("openvla"),
-        **{name: getattr(PrismaticConfig(), name) for name in ("dino", "siglip", "vision")},
+        dino=released.dino,
+        siglip=released.siglip,
         language=replace(LLAMA, vocabulary=32064),
         image_size=224,
     )
-    config = replace(config, vision=replace(config.vision, patch=14))
     with torch.device("meta"):
         network = PrismaticNetwork(config)
     count = sum(value.numel() for value in network.state_dict().values())

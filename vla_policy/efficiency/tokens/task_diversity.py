@@ -51,7 +51,8 @@ class TaskDiversity:
     def select(self, tokens: TokenStates, keep: int, draws: Draws) -> Tensor:
         """See :meth:`vla_policy.efficiency.tokens.TokenMethod.select`."""
         last = tokens.hidden.shape[1] - 1
-        asking = [] if self.cognition_only else list(range(tokens.text.start, tokens.text.stop))
+        words = range(tokens.text.start, min(tokens.text.stop, last))
+        asking = [] if self.cognition_only else list(words)
         relevance = attention.attention_to_visual(tokens, [*asking, last])  # r_i      Eq. 2
         low, high = relevance.aminmax(dim=1, keepdim=True)
         score = (relevance - low) / (high - low).clamp(min=1e-12)  # s_i               Eq. 3
