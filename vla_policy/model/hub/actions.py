@@ -55,7 +55,7 @@ class DeltaActions:
         Raises:
             PolicyError: none or several to choose from, none of that name, or not seven numbers.
         """
-        name = data or (next(iter(statistics)) if len(statistics) == 1 else None)
+        name = data or (next(iter(statistics)) if len(statistics) == 1 else "")
         if name not in statistics:
             raise PolicyError("data set of the actions", got=data, expected=f"{sorted(statistics)}")
         action = statistics[name].get("action", {})
