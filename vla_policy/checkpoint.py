@@ -20,6 +20,8 @@ from vla_policy.efficiency.recipe import Recipe
 from vla_policy.errors import PolicyError
 from vla_policy.model.actions import Statistics
 from vla_policy.model.config import ModelConfig
+from vla_policy.model.hub.policy import PrismaticPolicy
+from vla_policy.model.hub.released import is_released, load_released
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
@@ -35,7 +37,14 @@ def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
         policy: what to write.
         path: the folder; made if absent.
         card: README.md of the folder: command, seed, data, commit, numbers.
+
+    Raises:
+        PolicyError: the policy is another people's, whose form this is not.
     """
+    if isinstance(policy, PrismaticPolicy):
+        raise PolicyError(
+            "policy to save", got=policy.config.kind, expected="one of our own networks"
+        )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
@@ -58,13 +67,17 @@ def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
 
 
 def load_policy(path: str | Path, device: str = "cpu") -> VlaPolicy:
-    """Read a policy.
+    """Read a policy: one of ours, or a released one (:mod:`vla_policy.model.hub`).
 
     Raises:
         PolicyError: the folder or one of its files is missing, broken or of another format; the
             message names the file.
     """
     folder = Path(path)
+    if is_released(folder):
+        released = load_released(folder, device=device)
+        released.plan = RecipePlan(released.config, Recipe())
+        return released
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise PolicyError(

@@ -43,6 +43,14 @@ class ComputeSettings:
         live=True,
         name="compute.head_steps",
     )
+    compute_reused_tokens: int = setting(
+        0,
+        "visual tokens taken from earlier frames at most; 0 leaves the recipe's choice",
+        low=0,
+        high=65536,
+        live=True,
+        name="compute.reused_tokens",
+    )
     compute_deadline_ms: float = setting(
         0.0,
         "time that a chunk may take; above it the budget goes down step by step; 0: no deadline",

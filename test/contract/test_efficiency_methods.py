@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
+from vla_policy.efficiency.guard import full_budget
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe, read_recipe, recipe_names
 from vla_policy.efficiency.registry import METHODS
@@ -32,6 +33,7 @@ SAVING = {
     "mlp_sparsity": {"share": 0.25},
     "head_cache": {"interval": 2},
     "few_steps": {"steps": 2},
+    "vla_cache": {"reuse": 0.8, "at": 1, "drift": 9.0},
 }
 """Options with which each method saves something, in every preset."""
 NEUTRAL = {"language_layers": "keep", "visual_tokens": "keep", "head_steps": "steps"}
@@ -57,7 +59,15 @@ def plain() -> VlaPolicy:
     return make("test")
 
 
+def a_moment_later(seen: Observation) -> Observation:
+    """The same scene, but for a corner of the front camera's image."""
+    front = seen.images["front"].copy()
+    front[:8, :8] = 255 - front[:8, :8]
+    return dataclasses.replace(seen, images={**seen.images, "front": front})
+
+
 SEEN = [observation(seed) for seed in range(6)]
+NEXT = [a_moment_later(seen) for seen in SEEN]
 
 
 def recipe(*names: str, **options: object) -> Recipe:
@@ -65,13 +75,20 @@ def recipe(*names: str, **options: object) -> Recipe:
     return Recipe.from_dict({"methods": methods}, "made")
 
 
-def infer(policy: VlaPolicy, count: int = 3):
-    return policy.infer(SEEN[:count], [policy.start(seed) for seed in range(count)])
+def infer(policy: VlaPolicy, rows: Sequence[int] = (0, 1, 2)):
+    """The second chunk of some episodes: what a method keeps of the first may come in."""
+    memories = [policy.start(row) for row in rows]
+    policy.infer([SEEN[row] for row in rows], memories)
+    return policy.infer([NEXT[row] for row in rows], memories)
+
+
+def conflict(one: str, other: str) -> bool:
+    return other in METHODS[one].conflicts or one in METHODS[other].conflicts
 
 
 def pairs() -> Iterator[tuple[str, str]]:
     for one, other in itertools.combinations(METHODS, 2):
-        if METHODS[one].knob != METHODS[other].knob:
+        if METHODS[one].knob != METHODS[other].knob and not conflict(one, other):
             yield one, other
 
 
@@ -100,10 +117,10 @@ def test_batched_equals_one_by_one_and_costs_less(plain: VlaPolicy, names: tuple
     policy = accelerate(plain, recipe(*names), SEEN)
     together = infer(policy)
     for row, chunk in enumerate(together):
-        alone = policy.infer([SEEN[row]], [policy.start(row)])[0]
+        alone = infer(policy, [row])[0]
         np.testing.assert_allclose(chunk.targets, alone.targets, atol=5e-4)
         assert np.isfinite(chunk.targets).all()
-        full = plain.infer([SEEN[row]], [plain.start(row)])[0]
+        full = infer(plain, [row])[0]
         assert alone.report.gflops < full.report.gflops
     assert not np.array_equal(together[0].targets, infer(plain)[0].targets)
 
@@ -113,8 +130,10 @@ def test_the_reported_operations_are_those_that_torch_counts(
     plain: VlaPolicy, names: tuple[str, ...]
 ) -> None:
     policy = accelerate(plain, recipe(*names), SEEN)
+    memory = policy.start(0)
+    policy.infer([SEEN[0]], [memory])
     with FlopCounterMode(display=False) as counter:
-        report = policy.infer([SEEN[0]], [policy.start(0)])[0].report
+        report = policy.infer([NEXT[0]], [memory])[0].report
     assert counter.get_total_flops() / 1e9 == pytest.approx(report.gflops, rel=0.01)
 
 
@@ -153,9 +172,7 @@ def test_opening_every_knob_of_an_accelerated_policy_is_full_compute(
     if "mlp_sparsity" in names:
         names = tuple(name for name in names if name != "mlp_sparsity")  # not to be undone
     policy = accelerate(plain, recipe(*names), SEEN)
-    limits = policy.plan.limits
-    budget = {key: limits[key][key != "head_cache_interval"] for key in limits}
-    policy.plan.budget = dataclasses.replace(policy.plan.budget, **budget)
+    policy.plan.budget = full_budget(policy.plan.limits)
     for one, other in zip(infer(plain), infer(policy), strict=True):
         assert one.targets.tobytes() == other.targets.tobytes()
 
@@ -179,6 +196,13 @@ def test_two_methods_that_set_the_same_knob_are_refused_by_name(one: str) -> Non
         if other != one and METHODS[other].knob == METHODS[one].knob:
             with pytest.raises(PolicyError, match=f"{one}.*{other}.*{METHODS[one].knob}"):
                 recipe(one, other)
+
+
+@pytest.mark.parametrize("one", METHODS)
+def test_two_methods_that_conflict_are_refused_by_name(one: str) -> None:
+    for other in METHODS[one].conflicts:
+        with pytest.raises(PolicyError, match=f"{one}.*{other}.*conflict"):
+            recipe(one, other)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -90,6 +90,7 @@ def replay(
             f"bag {bag.storage.path}: policy hash", got=policy.policy_hash, expected=hashes
         )
     make, results = MessageMaker(), []
+    memory: Memory | None = None
     for number, entry in enumerate(bag.chunks):
         tell(number, len(bag.chunks))
         recorded: RecordedChunk = entry.value
@@ -98,8 +99,11 @@ def replay(
             observation = observation_of(bag, entry)
         except ValueError as error:
             results.append(ReplayedChunk(*known, False, str(error)))
+            memory = None
             continue
-        memory = Memory(seed=recorded.chunk.seed, sequence=recorded.chunk.sequence)
+        place = recorded.chunk.seed, recorded.chunk.sequence
+        if memory is None or (memory.seed, memory.sequence) != place:
+            memory = Memory(*place)  # else what was kept of the chunk before is there
         again = make.chunk(policy.infer([observation], [memory])[0])
         results.append(_compare(recorded, again))
     tell(len(bag.chunks), len(bag.chunks))

@@ -28,7 +28,7 @@ from vla_policy.model.policy import VlaPolicy
 PLAIN, SCRATCH = "plain", "small_scratch"
 RECIPES = (
     "efficientvla", "random_tokens", "uniform_tokens", "deepest_layers", "random_layers",
-    "few_steps", "fastv",
+    "few_steps", "fastv", "vla_cache",
 )  # fmt: skip
 """Rows after the plain policy, in order."""
 LATENCIES = ("none", "measured")

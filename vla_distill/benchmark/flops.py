@@ -20,9 +20,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from vla_distill.errors import DistillError
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
+from vla_policy.efficiency.reuse import ReuseMethod
+from vla_policy.efficiency.reuse.frame import Frame
 from vla_policy.model.actions import ACTION_SIZE, STATE_FEATURES
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.network import VlaNetwork
+from vla_policy.model.plan import TokenStates
+from vla_policy.model.token_reuse import KeptTokens, TokenReuse
 
 NUMBER_BYTES = 2
 """Of a weight or an activation in bfloat16."""
@@ -34,7 +38,9 @@ def compare(config: ModelConfig, recipe: Recipe, text_tokens: int = TEXT_TOKENS)
     """What a recipe leaves of a chunk's operations and bytes.
 
     No layers are ranked, because there are no weights: those removed are taken to lie after the
-    layer at which tokens are chosen.
+    layer at which tokens are chosen. Tokens that may come from an earlier frame all do, as where
+    nothing moves: the least that such a recipe can cost. A first frame costs as much as the plain
+    policy's.
 
     Args:
         config: sizes of the plain network.
@@ -71,7 +77,7 @@ def count(config: ModelConfig, recipe: Recipe, text_tokens: int) -> dict[str, An
         config = width.narrowed(config)
     layers = config.language.layers
     ranking = tuple(reversed(range(layers))) if recipe.method("language_layers") else ()
-    plan = RecipePlan(config, replace(recipe, ranking=ranking))
+    plan = _StillScene(config, replace(recipe, ranking=ranking))
     with torch.device("meta"):
         network = VlaNetwork(config).eval()
         images = torch.zeros(1, len(config.cameras), 3, config.image_size, config.image_size)
@@ -106,6 +112,28 @@ def count(config: ModelConfig, recipe: Recipe, text_tokens: int) -> dict[str, An
         "weight_bytes": read.numbers * NUMBER_BYTES,
         "activation_bytes": traffic.numbers * NUMBER_BYTES,
     }
+
+
+class _StillScene(RecipePlan):
+    """All visual tokens that may be reused are; on the meta device, where no frame can be seen."""
+
+    def reuse_tokens(self, layer: int, tokens: TokenStates) -> TokenReuse | None:
+        """As many as the budget allows, of a frame that holds nothing but shapes."""
+        method: ReuseMethod | None = self.recipe.method("reused_tokens")
+        most = self.budget.reused_tokens
+        if method is None or layer != method.at or not most:
+            return None
+        states = tokens.hidden[0, tokens.visual]
+        attention: Any = tokens.layer.self_attn
+        heads = states.new_zeros(
+            attention.config.num_attention_heads, len(states), attention.head_dim
+        )
+        by_layer = dict.fromkeys(range(self.limits["language_layers"][1]), heads)
+        kept = KeptTokens(by_layer, by_layer, states)
+        patches = states.new_zeros(1, 1, len(states), 1)
+        frame = Frame((), frozenset(), 0, patches[0], states, kept)
+        reused = method.select(tokens, patches, [frame], most)
+        return TokenReuse(tokens.visual, reused, [kept], saved=most)
 
 
 class _Traffic(TorchDispatchMode):

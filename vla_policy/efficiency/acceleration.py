@@ -50,10 +50,4 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
     width: WidthMethod | None = recipe.method("mlp_width")
     if width is not None:
         network = width.narrow(network, inputs, plan)
-    return VlaPolicy(
-        network,
-        policy.tokenizer,
-        policy.statistics,
-        device=str(policy.device),
-        plan=RecipePlan(network.config, recipe),
-    )
+    return policy.altered(network, RecipePlan(network.config, recipe))

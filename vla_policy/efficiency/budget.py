@@ -1,4 +1,4 @@
-"""What a chunk may cost: four numbers, to be changed while the robot runs. Imports no torch."""
+"""What a chunk may cost: five numbers, to be changed while the robot runs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ class Budget:
         visual_tokens: visual tokens that go on after the selection.
         head_cache_interval: denoising steps from one computed to the next; 1 computes all.
         head_steps: denoising steps.
+        reused_tokens: visual tokens taken from earlier frames at most.
     """
 
     language_layers: int
     visual_tokens: int
     head_cache_interval: int
     head_steps: int
+    reused_tokens: int = 0
 
     def check(self, limits: Limits) -> None:
         """Hold it against limits.
@@ -40,8 +42,9 @@ class Budget:
                 raise PolicyError(name, got=value, expected=f"{low} to {high}")
 
     def __str__(self) -> str:
+        reused = f" of which up to {self.reused_tokens} are reused" if self.reused_tokens else ""
         return (
-            f"{self.language_layers} layers, {self.visual_tokens} tokens, "
+            f"{self.language_layers} layers, {self.visual_tokens} tokens{reused}, "
             f"{self.head_steps} head steps of which every {self.head_cache_interval}. is computed"
         )
 

@@ -50,7 +50,7 @@ def disagreement(chunk: ActionChunk, full: ActionChunk) -> Disagreement:
 def full_budget(limits: Limits) -> Budget:
     """The budget with which everything is computed."""
     whole = {name: high for name, (_, high) in limits.items()}
-    return Budget(**{**whole, "head_cache_interval": 1})
+    return Budget(**{**whole, "head_cache_interval": 1, "reused_tokens": 0})
 
 
 class Guard:

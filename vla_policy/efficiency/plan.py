@@ -12,18 +12,22 @@ from vla_policy.efficiency.budget import Budget, Limits
 from vla_policy.efficiency.layers import LayerMethod
 from vla_policy.efficiency.method import count_of
 from vla_policy.efficiency.recipe import Recipe
+from vla_policy.efficiency.reuse import ReuseMethod
+from vla_policy.efficiency.reuse.frame import FrameReuse
 from vla_policy.efficiency.steps import StepMethod, head_cache
 from vla_policy.efficiency.tokens import Draws, TokenMethod
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig
+from vla_policy.model.network import NetworkInputs
 from vla_policy.model.plan import TokenStates
+from vla_policy.model.token_reuse import TokenReuse
 
 
 class RecipePlan:
     """Answers by the recipe; with the empty one and its budget untouched, everything runs.
 
     The head's two knobs can be set in any policy. Layers and tokens can only where the recipe has a
-    method that says which ones.
+    method that says which ones. Tokens are reused only where there are memories to keep them in.
 
     Args:
         config: sizes of the network.
@@ -37,6 +41,9 @@ class RecipePlan:
         self.recipe = recipe
         self._layers: LayerMethod | None = recipe.method("language_layers")
         self._tokens: TokenMethod | None = recipe.method("visual_tokens")
+        self._reuse: ReuseMethod | None = recipe.method("reused_tokens")
+        self._frames: FrameReuse | None = None
+        self._patch = config.vision.patch
         self._draws: Draws = ()
         layers, visual, steps = config.language.layers, config.visual_tokens, config.head.steps
         if self._layers is not None and len(recipe.ranking) != layers:
@@ -45,21 +52,24 @@ class RecipePlan:
                 got=len(recipe.ranking),
                 expected=f"{layers} (vla accelerate ranks them)",
             )
-        if self._tokens is not None and not 0 <= self._tokens.at < layers:
-            raise PolicyError(
-                f"{self._tokens.name}: at", got=self._tokens.at, expected=f"0 to {layers - 1}"
-            )
+        for method in (self._tokens, self._reuse):
+            if method is not None and not 0 <= method.at < layers:
+                raise PolicyError(
+                    f"{method.name}: at", got=method.at, expected=f"0 to {layers - 1}"
+                )
         self.limits: Limits = {
             "language_layers": (1 if self._layers else layers, layers),
             "visual_tokens": (1 if self._tokens else visual, visual),
             "head_cache_interval": (1, steps),
             "head_steps": (1, steps),
+            "reused_tokens": (0, visual if self._reuse else 0),
         }
         self.default = Budget(
             count_of(self._layers, "keep", layers) if self._layers else layers,
             count_of(self._tokens, "keep", visual) if self._tokens else visual,
             _knob(recipe.method("head_cache_interval"), steps, 1),
             _knob(recipe.method("head_steps"), steps, steps),
+            count_of(self._reuse, "reuse", visual) if self._reuse else 0,
         )
         self.budget = self.default
 
@@ -75,9 +85,14 @@ class RecipePlan:
         self._removed = frozenset(self.recipe.ranking[:removed])
         self._budget = budget
 
-    def begin(self, memories: Sequence[Memory]) -> RecipePlan:
+    def begin(self, memories: Sequence[Memory], inputs: NetworkInputs | None = None) -> RecipePlan:
         """See :meth:`vla_policy.model.plan.Plan.begin`."""
         plan = copy.copy(self)
+        most = self._budget.reused_tokens
+        if self._reuse is not None and most and memories and inputs is not None:
+            plan._frames = FrameReuse(
+                self._reuse, memories, inputs, self._patch, self._removed, most
+            )
         plan._draws = tuple((memory.seed, memory.sequence) for memory in memories)
         return plan
 
@@ -94,6 +109,12 @@ class RecipePlan:
             return None
         return self._tokens.select(tokens, keep, self._draws)
 
+    def reuse_tokens(self, layer: int, tokens: TokenStates) -> TokenReuse | None:
+        """What the method reuses of the episodes' frames, from its layer on."""
+        if self._frames is None or self._reuse is None or layer != self._reuse.at:
+            return None
+        return self._frames.reuse(tokens)
+
     def head_steps(self, steps: int) -> int:
         """As the budget says."""
         return self._budget.head_steps
@@ -104,6 +125,8 @@ class RecipePlan:
 
     def overhead(self, config: ModelConfig, text_tokens: int) -> float:
         """What choosing tokens takes, if any are chosen [FLOP]."""
+        if self._reuse is not None and self._frames is not None and self._frames.chooses:
+            return self._reuse.overhead(config, text_tokens)
         if self._tokens is None or self._budget.visual_tokens >= config.visual_tokens:
             return 0.0
         return self._tokens.overhead(config, text_tokens)

@@ -8,6 +8,7 @@ from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.layers.importance import LayerImportance
 from vla_policy.efficiency.layers.random import RandomLayers
 from vla_policy.efficiency.method import Method
+from vla_policy.efficiency.reuse.vla_cache import VlaCache
 from vla_policy.efficiency.steps.few_steps import FewSteps
 from vla_policy.efficiency.steps.head_cache import HeadCache
 from vla_policy.efficiency.tokens.fastv import FastV
@@ -20,6 +21,7 @@ from vla_policy.errors import PolicyError
 _KINDS: tuple[Any, ...] = (
     LayerImportance, DeepestLayers, RandomLayers,
     TaskDiversity, FastV, RandomTokens, UniformTokens,
+    VlaCache,
     MlpSparsity,
     HeadCache, FewSteps,
 )  # fmt: skip

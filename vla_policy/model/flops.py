@@ -38,11 +38,17 @@ def vision(config: ModelConfig) -> float:
     return len(config.cameras) * (stem + layers + projector)
 
 
-def language_layer(config: ModelConfig, visual_tokens: int, text_tokens: int) -> float:
-    """One language layer over the text, the state, the visual and the cognition tokens."""
+def language_layer(
+    config: ModelConfig, visual_tokens: int, text_tokens: int, reused: int = 0
+) -> float:
+    """One language layer over the text, the state, the visual and the cognition tokens.
+
+    Of the visual tokens ``reused`` are only attended to.
+    """
     language = config.language
     tokens = text_tokens + visual_tokens + 2
-    return transformer_layer(tokens, language.width, language.mlp_width, 3)
+    whole = transformer_layer(tokens - reused, language.width, language.mlp_width, 3)
+    return whole + 2 * 2.0 * (tokens - reused) * reused * language.width
 
 
 def grounding(config: ModelConfig, visual_tokens: int) -> float:

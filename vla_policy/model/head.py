@@ -7,6 +7,7 @@ condition token. State and pointer features are further condition tokens (not in
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,26 @@ BlockOutput = tuple[Tensor, Tensor]
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP, whose outputs can be reused from an earlier denoising step."""
+    """Pre-norm attention and MLP, whose outputs can be reused from an earlier denoising step.
 
-    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+    Args:
+        width, heads, mlp_width: sizes.
+        norm: makes the norm of a width.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_width: int,
+        norm: Callable[[int], nn.Module] = nn.LayerNorm,
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = norm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = norm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, mlp_width), nn.GELU(approximate="tanh"), nn.Linear(mlp_width, width)
         )

@@ -1,12 +1,10 @@
-"""The language stack: Llama decoder layers (arXiv 2307.09288), walked by our own loop.
+"""The language stack: Llama decoder layers (arXiv 2307.09288), walked by ``walk.py``.
 
 Token order: instruction, state, visual tokens of each camera, cognition token. In a causal stack
 the visual tokens can thus attend to the instruction, and the cognition token to everything.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +16,8 @@ from transformers.models.llama.modeling_llama import (
 )
 
 from vla_policy.model.config import ModelConfig
-from vla_policy.model.plan import Plan, TokenStates
-
-
-@dataclass(frozen=True)
-class LanguageOutput:
-    """What the stack hands on.
-
-    Attributes:
-        cognition: state of the last token. Shape (B, width).
-        visual: states of the visual tokens that were kept. Shape (B, kept, width).
-        kept: which visual tokens those are. Shape (B, kept).
-        layers_run: layers that ran.
-        visual_tokens: how many visual tokens each of them had.
-    """
-
-    cognition: Tensor
-    visual: Tensor
-    kept: Tensor
-    layers_run: tuple[int, ...]
-    visual_tokens: tuple[int, ...]
+from vla_policy.model.plan import Plan
+from vla_policy.model.walk import LanguageOutput, walk
 
 
 class LanguageStack(nn.Module):
@@ -78,55 +58,6 @@ class LanguageStack(nn.Module):
         cognition = self.cognition.expand(batch, 1, -1)
         hidden = torch.cat([self.embedding(text), state, visual, cognition], dim=1)
         start = length + 1
-        count = visual.shape[1]
-        kept = torch.arange(count, device=text.device).expand(batch, count)
         present = torch.cat([text_mask, text_mask.new_ones(batch, hidden.shape[1] - length)], dim=1)
-        positions = present.long().cumsum(1) - 1
-        mask = _causal_mask(present, hidden.dtype)
-        rotary = self.rotary(hidden, positions.clamp(min=0))
-        layers_run, visual_tokens = [], []
-        for index, layer in enumerate(self.layers):
-            visual_slice = slice(start, start + kept.shape[1])
-            states = TokenStates(hidden, visual_slice, present, rotary, layer)
-            chosen = plan.select_tokens(index, states)
-            if chosen is not None:
-                kept = kept.gather(1, chosen)
-                rows = _rows(chosen, visual_slice, hidden.shape[1])
-                hidden = _take(hidden, rows)
-                positions, present = positions.gather(1, rows), present.gather(1, rows)
-                mask = _causal_mask(present, hidden.dtype)
-                rotary = self.rotary(hidden, positions.clamp(min=0))
-            if plan.runs_layer(index, hidden):
-                hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
-                layers_run.append(index)
-                visual_tokens.append(kept.shape[1])
-        hidden = self.norm(hidden)
-        return LanguageOutput(
-            cognition=hidden[:, -1],
-            visual=hidden[:, start : start + kept.shape[1]],
-            kept=kept,
-            layers_run=tuple(layers_run),
-            visual_tokens=tuple(visual_tokens),
-        )
-
-
-def _causal_mask(present: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask (B, 1, N, N): causal, and never to padding (but to oneself)."""
-    size = present.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool, device=present.device).tril()
-    oneself = torch.eye(size, dtype=torch.bool, device=present.device)
-    allowed = (causal & present[:, None]) | oneself
-    mask = torch.zeros(allowed.shape, dtype=dtype, device=present.device)
-    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
-
-
-def _rows(chosen: Tensor, visual: slice, size: int) -> Tensor:
-    batch = chosen.shape[0]
-    rows = torch.arange(size, device=chosen.device).expand(batch, size)
-    return torch.cat(
-        [rows[:, : visual.start], chosen + visual.start, rows[:, visual.stop :]], dim=1
-    )
-
-
-def _take(hidden: Tensor, rows: Tensor) -> Tensor:
-    return hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[2]))
+        places = slice(start, start + visual.shape[1])
+        return walk(self, hidden, present, places, slice(0, length), plan)

@@ -11,9 +11,10 @@ from vla_policy.model.actions import ACTION_SIZE, STATE_FEATURES
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.grounding import Grounding
 from vla_policy.model.head import ActionHead
-from vla_policy.model.language import LanguageOutput, LanguageStack
+from vla_policy.model.language import LanguageStack
 from vla_policy.model.plan import Plan
 from vla_policy.model.vision import VisionTower
+from vla_policy.model.walk import LanguageOutput
 
 
 @dataclass(frozen=True)

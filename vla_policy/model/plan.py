@@ -1,8 +1,8 @@
 """What is computed: the questions that the network asks while it runs.
 
 The network asks a plan at fixed places: does this language layer run, which visual tokens go on,
-how many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
-with everything; ``vla_policy/efficiency`` answers with less.
+which are computed again, how many denoising steps are there, is this one computed or reused.
+:class:`FullCompute` answers with everything; ``vla_policy/efficiency`` answers with less.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from vla_policy.contract import Memory
     from vla_policy.model.config import ModelConfig
+    from vla_policy.model.network import NetworkInputs
+    from vla_policy.model.token_reuse import TokenReuse
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class TokenStates:
 
     Attributes:
         hidden: Shape (B, N, width).
-        visual: where the visual tokens lie in N; text and state come before, cognition after.
+        visual: where the visual tokens lie in N.
+        text: where the instruction lies in N.
         present: False where a row is padded. Shape (B, N), bool.
         rotary: cosine and sine of the positions. Shapes (B, N, head width).
         layer: the layer about to run.
@@ -32,6 +35,7 @@ class TokenStates:
 
     hidden: Tensor
     visual: slice
+    text: slice
     present: Tensor
     rotary: tuple[Tensor, Tensor]
     layer: nn.Module
@@ -40,11 +44,12 @@ class TokenStates:
 class Plan(Protocol):
     """Answers the network's questions."""
 
-    def begin(self, memories: Sequence[Memory]) -> Plan:
+    def begin(self, memories: Sequence[Memory], inputs: NetworkInputs | None = None) -> Plan:
         """The plan of one inference, whose answers stay as they are now.
 
         Args:
             memories: of the episodes in the batch, by row; none outside of an episode.
+            inputs: what the batch sees, where the answers may depend on it.
         """
         ...
 
@@ -61,6 +66,17 @@ class Plan(Protocol):
 
         Returns:
             Indices into the visual tokens, ascending. Shape (B, kept). None keeps all.
+        """
+        ...
+
+    def reuse_tokens(self, layer: int, tokens: TokenStates) -> TokenReuse | None:
+        """Which visual tokens come from an earlier frame, in ``layer`` and all after it.
+
+        Asked before each layer until there is an answer; from there on, no tokens are selected.
+
+        Args:
+            layer: the layer about to run.
+            tokens: what would enter it.
         """
         ...
 
@@ -83,7 +99,7 @@ class Plan(Protocol):
 class FullCompute:
     """Everything is computed."""
 
-    def begin(self, memories: Sequence[Memory]) -> Plan:
+    def begin(self, memories: Sequence[Memory], inputs: NetworkInputs | None = None) -> Plan:
         """This plan."""
         return self
 
@@ -93,6 +109,10 @@ class FullCompute:
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """All."""
+        return None
+
+    def reuse_tokens(self, layer: int, tokens: TokenStates) -> TokenReuse | None:
+        """None."""
         return None
 
     def head_steps(self, steps: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from vla_policy.contract import (
     Observation,
 )
 from vla_policy.model import flops
-from vla_policy.model.actions import ACTION_SIZE, Statistics
+from vla_policy.model.actions import Statistics
 from vla_policy.model.config import preset
 from vla_policy.model.network import Condition, NetworkInputs, VlaNetwork
 from vla_policy.model.plan import FullCompute, Plan
@@ -63,6 +64,13 @@ class VlaPolicy:
         tokenizer = word_tokenizer(["pick", "up", "the", "red", "cube"])
         return cls(VlaNetwork(config), tokenizer, Statistics.identity(config.horizon))
 
+    def altered(self, network: VlaNetwork, plan: Plan) -> VlaPolicy:
+        """The same policy with another network and plan, not saved yet."""
+        policy = copy.copy(self)
+        policy.network, policy.config, policy.plan = network, network.config, plan
+        policy.policy_hash = "untrained"
+        return policy
+
     @property
     def cameras(self) -> Sequence[str]:
         """Names of the images, in the order of their tokens."""
@@ -95,8 +103,8 @@ class VlaPolicy:
         begin = time.perf_counter()
         for observation in observations:
             observation.validate(self.cameras)
-        plan = self.plan.begin(memories)
         inputs = self.inputs(observations)
+        plan = self.plan.begin(memories, inputs)
         ready = self._now()
         visual = self.network.see(inputs.images)
         seen = self._now()
@@ -144,7 +152,7 @@ class VlaPolicy:
         return normalise_pixels(torch.from_numpy(pixels).to(self.device))
 
     def _noise(self, memories: Sequence[Memory]) -> NDArray[np.float32]:
-        shape = (self.horizon, ACTION_SIZE)
+        shape = (self.horizon, self.network.head.action_size)
         return np.stack(
             [
                 np.random.default_rng([m.seed, m.sequence]).standard_normal(shape, np.float32)
@@ -163,7 +171,8 @@ class VlaPolicy:
         """What the chunk took, by what was answered [FLOP]."""
         config, language = self.config, condition.language
         layers = sum(
-            flops.language_layer(config, count, text_tokens) for count in language.visual_tokens
+            flops.language_layer(config, count, text_tokens, reused)
+            for count, reused in zip(language.visual_tokens, language.reused_tokens, strict=True)
         )
         total, computed = steps
         return (

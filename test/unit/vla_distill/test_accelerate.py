@@ -12,6 +12,7 @@ from vla_distill.benchmark import flops
 from vla_distill.cli.main import main
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import Observation
+from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import Recipe, read_recipe
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import preset
@@ -76,6 +77,15 @@ def test_counted_operations_are_those_that_a_policy_reports() -> None:
     assert counted["gflops"] == pytest.approx(report.gflops, rel=0.01)
     numbers = sum(p.numel() for p in policy.network.parameters())
     assert counted["parameters"] == numbers
+
+
+def test_a_still_scene_costs_what_a_policy_reports_in_one() -> None:
+    recipe = Recipe.from_dict({"methods": {"vla_cache": {"reuse": 6, "at": 1}}})
+    policy = accelerate(VlaPolicy.random("test"), recipe, [])
+    seen, memory = observations(None, 1, 0), policy.start(0)
+    first, again = (policy.infer(seen, [memory])[0].report.gflops for _ in range(2))
+    counted = flops.count(preset("test"), recipe, text_tokens=5)
+    assert counted["gflops"] == pytest.approx(again, rel=0.01) and again < first
 
 
 def test_a_cached_head_reads_its_weights_less_often() -> None:

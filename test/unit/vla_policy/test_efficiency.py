@@ -22,9 +22,9 @@ from vla_policy.efficiency.tokens.random import RandomTokens
 from vla_policy.efficiency.tokens.task_diversity import TaskDiversity
 from vla_policy.efficiency.tokens.uniform import UniformTokens
 from vla_policy.errors import PolicyError
-from vla_policy.model.language import _causal_mask
 from vla_policy.model.plan import FullCompute, TokenStates
 from vla_policy.model.policy import VlaPolicy
+from vla_policy.model.walk import causal_mask
 
 CHOICES = (TaskDiversity, FastV, RandomTokens, UniformTokens)
 SENTENCES = ("pick up the red cube", "red", "the cube")
@@ -133,7 +133,7 @@ def test_exactly_as_many_tokens_as_asked_ascending_without_duplicates(kind, keep
 def test_the_scoring_attention_of_the_last_token_is_the_models_own(policy, tokens) -> None:
     """The same as a forward pass of the layer hands out, for every row and whatever padding."""
     layer = policy.network.language.layers[2]
-    mask = _causal_mask(tokens.present, tokens.hidden.dtype)
+    mask = causal_mask(tokens.present, tokens.hidden.dtype)
     _, weights = layer.self_attn(
         layer.input_layernorm(tokens.hidden),
         attention_mask=mask,

@@ -65,7 +65,7 @@ def layer_importance(network: VlaNetwork, inputs: Sequence[NetworkInputs]) -> li
         for handle in handles:
             handle.remove()
     # I(l) = 1 - mean_ij cos(x_l, x_l+1)                                                   Eq. 1
-    return [1.0 - total / watch.tokens for total in watch.cosines]
+    return [1.0 - total / count for total, count in zip(watch.cosines, watch.tokens, strict=True)]
 
 
 class _Watch(FullCompute):
@@ -73,21 +73,23 @@ class _Watch(FullCompute):
 
     def __init__(self, layers: int) -> None:
         self.cosines = [0.0] * layers
-        self.tokens = 0
+        self.tokens = [0] * layers
         self._present: Tensor | None = None
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """All; but note which are padding."""
         self._present = tokens.present
-        if layer == 0:
-            self.tokens += int(tokens.present.sum())
         return None
 
     def hook(self, layer: int) -> Any:
         def add(_: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            assert self._present is not None, "asked before every layer"
-            before, after = inputs[0][self._present].double(), output[self._present].double()
+            present = self._present
+            assert present is not None, "asked before every layer"
+            if present.shape != output.shape[:2]:  # words written after the prompt: all there
+                present = torch.ones_like(output[..., 0], dtype=torch.bool)
+            before, after = inputs[0][present].double(), output[present].double()
             cosine = torch.nn.functional.cosine_similarity(before, after, dim=-1)
             self.cosines[layer] += float(cosine.sum())
+            self.tokens[layer] += len(cosine)
 
         return add

@@ -51,8 +51,8 @@ class TaskDiversity:
     def select(self, tokens: TokenStates, keep: int, draws: Draws) -> Tensor:
         """See :meth:`vla_policy.efficiency.tokens.TokenMethod.select`."""
         last = tokens.hidden.shape[1] - 1
-        # Before the visual tokens lie the instruction and then one state token.
-        asking = [] if self.cognition_only else list(range(tokens.visual.start - 1))
+        words = range(tokens.text.start, min(tokens.text.stop, last))
+        asking = [] if self.cognition_only else list(words)
         relevance = attention.attention_to_visual(tokens, [*asking, last])  # r_i      Eq. 2
         low, high = relevance.aminmax(dim=1, keepdim=True)
         score = (relevance - low) / (high - low).clamp(min=1e-12)  # s_i               Eq. 3

@@ -80,7 +80,7 @@ class MlpSparsity:
                 weights[f"{prefix}{name}.weight"] = weights[f"{prefix}{name}.weight"][left]
             fitted = _refitted(down, product, left) if self.refit else down[:, left]
             weights[f"{prefix}down_proj.weight"] = fitted
-        narrow = VlaNetwork(config).to(next(network.parameters()).device)
+        narrow = type(network)(config).to(next(network.parameters()).device)
         narrow.load_state_dict(weights)
         return narrow.eval()
 
