@@ -63,6 +63,22 @@ def make_policy(source: str, device: str) -> Policy:
     return policy
 
 
+def call_policy(host: str, port: int, timeout: float) -> Policy:
+    """Call a policy that another machine serves (``vla serve``).
+
+    Args:
+        host: its name or address.
+        port: of the server.
+        timeout: longest wait for an answer [s].
+
+    Raises:
+        PolicyError: it does not answer, or refuses us.
+    """
+    from vla_policy.remote.client import RemotePolicy  # websockets, which others do without
+
+    return RemotePolicy(f"ws://{host}:{port}", timeout=timeout)
+
+
 def warm_up(policy: Policy, runs: int) -> None:
     """Run a policy on grey images, so that its first real chunk is as fast as the others."""
     grey = np.full((policy.image_size, policy.image_size, 3), 128, np.uint8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from vla_policy.contract import (
     Memory,
     Observation,
 )
+from vla_policy.image_conversion import fit_image
 from vla_policy.model import flops
 from vla_policy.model.actions import ACTION_SIZE, Statistics
 from vla_policy.model.config import preset
@@ -148,10 +148,7 @@ class VlaPolicy:
         pixels = np.empty((len(observations), len(self.cameras), size, size, 3), np.uint8)
         for row, observation in enumerate(observations):
             for column, name in enumerate(self.cameras):
-                image = observation.images[name]
-                if image.shape[:2] != (size, size):
-                    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                pixels[row, column] = image
+                pixels[row, column] = fit_image(observation.images[name], size)
         return normalise_pixels(torch.from_numpy(pixels).to(self.device))
 
     def _noise(self, memories: Sequence[Memory]) -> NDArray[np.float32]:
