@@ -4,9 +4,9 @@ python benchmarks/control_loop.py --json benchmarks/results/control_loop.json
 
 The real launch file, paced. Every message is timed by when its writer published it (DDS's source
 stamp), so that looking on adds no time. An image's stamp counts from the ``joint_states`` of the
-same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, for each chunk, the
-time from there to the first command that follows it, less what the model took and less the wait for
-the arm's next state, which is the arm's pace and not the nodes' doing; ``stages`` has all parts.
+same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, for each chunk,
+the time from there to the first command that follows it, less what the model took and less the wait
+for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
 """
 
 from __future__ import annotations
