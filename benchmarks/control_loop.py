@@ -4,7 +4,7 @@ python benchmarks/control_loop.py --json benchmarks/results/control_loop.json
 
 The real launch file, paced. Every message is timed by when its writer published it (DDS's source
 stamp), so that looking on adds no time. An image's stamp counts from the ``joint_states`` of the
-same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, for each chunk,
+same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
 the time from there to the first command that follows it, less what the model took and less the wait
 for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
 """
@@ -74,7 +74,7 @@ class Tap:
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
         for topic, kind in TOPICS.items():
             take = lambda raw, info, topic=topic, kind=kind: self._take(topic, kind, raw, info)  # noqa: E731
-            self._node.create_subscription(kind, topic, take, qos, raw=True)
+            self._node.create_subscription(kind, topic, take, qos, raw=True)  # type: ignore[arg-type]
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)

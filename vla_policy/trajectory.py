@@ -34,8 +34,9 @@ def poses_at(targets: Array, due: Array, times: Array) -> NDArray[np.float64]:
     poses = np.empty((len(times), targets.shape[1]))
     for column in (0, 1, 2, 6):
         poses[:, column] = np.interp(inside, due, targets[:, column])
+    if len(due) == 1:
+        poses[:, 3:6] = targets[0, 3:6]
+        return poses
     rotations = Rotation.from_rotvec(np.asarray(targets[:, 3:6], np.float64))
-    # One rotation is no path.
-    turned = Slerp(due, rotations)(inside) if len(due) > 1 else rotations[np.zeros(len(times), int)]
-    poses[:, 3:6] = turned.as_rotvec()
+    poses[:, 3:6] = Slerp(due, rotations)(inside).as_rotvec()
     return poses

@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from vla_policy.contract import Memory, Policy
 from vla_policy.errors import PolicyError
@@ -103,8 +104,8 @@ class PolicyServer:
             "max_bytes": self._config.max_bytes,
         }
 
-    def listen(self) -> serve:
-        """An asynchronous context in which is served; gives the running server."""
+    def listen(self) -> Server:
+        """An asynchronous context in which is served."""
         config = self._config
         return serve(
             self._attend,

@@ -40,7 +40,7 @@ class WireError(PolicyError):
 
 def pack(message: Mapping[str, Any]) -> bytes:
     """A message as bytes."""
-    return msgpack.packb(message, default=_pack_array)
+    return bytes(msgpack.packb(message, default=_pack_array) or b"")
 
 
 def unpack(data: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -85,7 +85,7 @@ def observation(stamp: float = 1.0, side: int = 16) -> Observation:
 
 def call(address: str, **options: object) -> ClientConnection:
     """A client that knows nothing of us: openpi's way."""
-    return connect(address, compression=None, max_size=None, proxy=None, **options)  # type: ignore[arg-type]
+    return connect(address, compression=None, proxy=None, legacy=True, **options)  # type: ignore[arg-type]
 
 
 def request(**changes: object) -> dict:
@@ -225,16 +225,23 @@ arrays = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=200) | st.dictionaries(parts, json | arrays).map(msgpack.packb))
-def test_whatever_comes_is_answered_and_the_server_lives_on(address: str, data: bytes) -> None:
+@pytest.fixture(scope="module")
+def connection(address: str) -> Iterator[ClientConnection]:
     with call(address) as connection:
         connection.recv(WAIT)
-        connection.send(data)
-        answer = connection.recv(WAIT)
-        assert isinstance(answer, str) and answer
-        connection.send(wire.pack(request()))
-        assert isinstance(connection.recv(WAIT), bytes)
+        yield connection
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=200) | st.dictionaries(parts, json | arrays).map(msgpack.packb))
+def test_whatever_comes_is_answered_and_the_server_lives_on(
+    connection: ClientConnection, data: bytes
+) -> None:
+    connection.send(data)
+    answer = connection.recv(WAIT)
+    assert isinstance(answer, str) and answer
+    connection.send(wire.pack(request()))
+    assert isinstance(connection.recv(WAIT), bytes)
 
 
 def test_text_is_refused_in_words(address: str) -> None:
