@@ -71,7 +71,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         )
         self._compute = ComputeControl(self.policy)
         self._compute.apply(settings, settings.replan_steps)
-        warm_up(self.policy, settings.warm_up)
+        warm_up(self.policy, settings.warm_up, settings.chunking)
         compressed = settings.image_transport == "compressed"
         image_type = CompressedImage if compressed else Image
         self._camera_list = [
@@ -184,6 +184,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
                 "discarded chunks": pilot.discarded,
                 "malformed inputs": pilot.malformed,
                 "milliseconds per chunk": f"{self._report.milliseconds:.1f}",
+                "milliseconds by stage": self._report.stages,
                 "budget": str(self._compute),
                 "disagreement with full compute": str(self._compute.disagreement or "not looked"),
             },

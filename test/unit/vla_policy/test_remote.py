@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgpack
@@ -20,50 +17,18 @@ from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "doubles"))
 from nudge_policy import NudgePolicy
+from served import serving
 
 from vla_policy.contract import ActionChunk, Memory, Observation, Policy
 from vla_policy.errors import PolicyError
 from vla_policy.remote import client as client_module
 from vla_policy.remote import wire
 from vla_policy.remote.client import RemotePolicy
-from vla_policy.remote.server import PolicyServer, ServerConfig
+from vla_policy.remote.server import ServerConfig
 
 pytestmark = pytest.mark.unit
 WAIT = 20.0
 """For anything that must happen [s]."""
-
-
-@contextmanager
-def serving(policy: NudgePolicy, **config: object) -> Iterator[str]:
-    """The address of a server in a thread of its own."""
-    loop, address = asyncio.new_event_loop(), []
-    ready = threading.Event()
-    server = PolicyServer(policy, ServerConfig(**{"port": 0, **config}))  # type: ignore[arg-type]
-
-    async def run() -> None:
-        async with server.listen() as running:
-            host, port = running.sockets[0].getsockname()[:2]
-            address.append(f"ws://{host}:{port}")
-            ready.set()
-            await running.wait_closed()
-
-    async def stop() -> None:
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-
-    def work() -> None:
-        with suppress(asyncio.CancelledError):
-            loop.run_until_complete(run())
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert ready.wait(WAIT), "the server listens"
-    try:
-        yield address[0]
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop)
-        thread.join(WAIT)
-        loop.close()
 
 
 @pytest.fixture(scope="module")
