@@ -52,6 +52,7 @@ class EpisodeResult:
         gflops: mean cost of a chunk as its report says [1e9 operations].
         seam_jump: mean change of the commanded linear velocity where one chunk takes over from
             another [m/s].
+        roughness: the same over all ticks [m/s]: a seam that is only put off is found here.
     """
 
     task: str
@@ -68,6 +69,7 @@ class EpisodeResult:
     starved: int
     gflops: float
     seam_jump: float = 0.0
+    roughness: float = 0.0
 
 
 def specs(

@@ -29,6 +29,16 @@ class SeamMeter:
         self._velocity: NDArray[np.float64] | None = None
         self._chunk: float | None = None
 
+    @property
+    def jump(self) -> float:
+        """Mean change at a seam [m/s]; 0 without seams."""
+        return float(np.mean(self.jumps)) if self.jumps else 0.0
+
+    @property
+    def roughness(self) -> float:
+        """Mean change over all ticks [m/s]."""
+        return float(np.mean(self.jumps + self.within)) if self.jumps or self.within else 0.0
+
     def see(self, target: NDArray[np.float64] | None, stamp: float | None) -> None:
         """Take the target of a tick, Shape (7,), and the stamp of its chunk; None is a hold."""
         if target is None or stamp is None:

@@ -192,7 +192,8 @@ class Seat:
             limited=self._limited,
             starved=self._starved,
             gflops=float(np.mean(self._costs)) if self._costs else 0.0,
-            seam_jump=float(np.mean(self._seams.jumps)) if self._seams.jumps else 0.0,
+            seam_jump=self._seams.jump,
+            roughness=self._seams.roughness,
         )
         if self._watcher:
             self._watcher.finish(self._simulation, self.result)
