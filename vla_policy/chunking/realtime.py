@@ -25,20 +25,22 @@ class RealTimeChunking:
 
     def __init__(self) -> None:
         self._delays: deque[float] = deque(maxlen=REMEMBERED)
-        self._newest: float | None = None
+        self._playing: ActionChunk | None = None
 
     def ask(self, memory: Memory, stamp: float) -> None:
         """Freeze what will be executed until the new chunk comes; nothing, if none is in play."""
         # Delays are the machine's and outlive an episode; the chunk in play does not.
-        memory.frozen_until = None if self._newest is None else stamp + max(self._delays)
+        memory.frozen_until = None if self._playing is None else stamp + max(self._delays)
+        # The last one computed may never have come.
+        memory.previous = self._playing
 
     def receive(self, chunk: ActionChunk, now: float) -> ActionChunk:
         """Measure how long it took; play it as it is."""
-        if self._newest is None or chunk.stamp > self._newest:
-            self._newest = chunk.stamp
+        if self._playing is None or chunk.stamp > self._playing.stamp:
+            self._playing = chunk
             self._delays.append(max(now - chunk.stamp, 0.0))
         return chunk
 
     def forget(self) -> None:
         """Compute the next chunk free."""
-        self._newest = None
+        self._playing = None

@@ -133,6 +133,7 @@ def test_a_straight_way_has_no_jump_at_its_seams_and_a_kink_has_its_own() -> Non
         meter.see(target, stamp=0.2 * (tick // 10))
     assert len(meter.jumps) == 3
     np.testing.assert_allclose(meter.jumps, [0.0, 0.1, 0.0], atol=1e-9)
+    assert meter.jump == pytest.approx(0.1 / 3) and meter.roughness == pytest.approx(0.1 / 38)
     meter.see(None, None)
     meter.see(target, 9.0)
     assert len(meter.jumps) == 3  # after a hold there is no velocity to compare with

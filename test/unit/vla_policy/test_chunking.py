@@ -156,6 +156,9 @@ def test_the_delay_is_the_longest_of_those_measured() -> None:
     chunking.receive(chunk(2.0), 9.0)  # a duplicate, late: says nothing of the delay
     chunking.ask(memory, 5.0)
     assert memory.frozen_until == pytest.approx(5.3)
+    memory.previous = chunk(5.0)  # computed, and lost on its way
+    chunking.ask(memory, 5.5)
+    assert memory.previous is not None and memory.previous.stamp == 3.0
     chunking.forget()
     chunking.ask(memory, 6.0)
     assert memory.frozen_until is None
