@@ -30,9 +30,11 @@ class RealTimeChunking:
     def ask(self, memory: Memory, stamp: float) -> None:
         """Freeze what will be executed until the new chunk comes; nothing, if none is in play."""
         # Delays are the machine's and outlive an episode; the chunk in play does not.
-        memory.frozen_until = None if self._playing is None else stamp + max(self._delays)
-        # The last one computed may never have come.
-        memory.previous = self._playing
+        memory.frozen_until = None
+        if self._playing is not None:
+            # The last one computed may never have come.
+            memory.previous = self._playing
+            memory.frozen_until = stamp + max(self._delays)
 
     def receive(self, chunk: ActionChunk, now: float) -> ActionChunk:
         """Measure how long it took; play it as it is."""
