@@ -23,6 +23,13 @@ ARGUMENTS = [
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
     ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
     ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
+    ("policy_host", "", "machine on which `vla serve` runs the policy; empty: here", None),
+    (
+        "chunking",
+        "switch",
+        "how a new chunk takes over: switch, ensemble (mean), rtc (real-time chunking)",
+        ["switch", "ensemble", "rtc"],
+    ),
     ("front_image", "camera/front/image_raw", "topic of the front camera's images", None),
     ("wrist_image", "camera/wrist/image_raw", "topic of the wrist camera's images", None),
     ("namespace", "", "namespace of all nodes and topics, /tf included", None),
@@ -61,6 +68,8 @@ def generate_launch_description():
         policy=text("policy"),
         instruction=text("instruction"),
         device=text("device"),
+        policy_host=text("policy_host"),
+        chunking=text("chunking"),
     )
     rviz = Node(
         package="rviz2",

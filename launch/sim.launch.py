@@ -66,6 +66,13 @@ ARGUMENTS = [
         ["auto", "true", "false"],
     ),
     ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
+    ("policy_host", "", "machine on which `vla serve` runs the policy; empty: here", None),
+    (
+        "chunking",
+        "switch",
+        "how a new chunk takes over: switch, ensemble (mean), rtc (real-time chunking)",
+        ["switch", "ensemble", "rtc"],
+    ),
     ("namespace", "", "namespace of all nodes and topics, /clock and /tf included", None),
     ("use_sim_time", "true", "stamps are simulated time, from /clock", ["true", "false"]),
     ("viewer", "false", "open MuJoCo's viewer, where there is a screen", ["true", "false"]),
@@ -129,6 +136,8 @@ def generate_launch_description():
         policy=text("policy"),
         instruction=text("instruction"),
         device=text("device"),
+        policy_host=text("policy_host"),
+        chunking=text("chunking"),
         synchronous=ParameterValue(
             IfElseSubstitution(automatic, if_value=lockstep, else_value=synchronous),
             value_type=bool,

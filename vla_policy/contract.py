@@ -99,6 +99,19 @@ class ComputeReport:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """What a chunk that was computed to go on from another one rests on.
+
+    Attributes:
+        previous: stamp of the other chunk [s].
+        frozen_until: until when the other one was expected to be executed whatever came [s].
+    """
+
+    previous: float
+    frozen_until: float
+
+
+@dataclass(frozen=True)
 class ActionChunk:
     """Where the end effector shall be, over the next moments.
 
@@ -114,6 +127,7 @@ class ActionChunk:
         seed: noise seed of this chunk; with it and the input stamps the chunk can be recomputed.
         input_stamps: as in the observation [s].
         report: what the chunk cost.
+        continues: the chunk that this one was computed to go on from; None if it was free.
     """
 
     targets: NDArray[np.float32]
@@ -126,6 +140,7 @@ class ActionChunk:
     seed: int = 0
     input_stamps: Mapping[str, float] = field(default_factory=dict)
     report: ComputeReport = field(default_factory=ComputeReport)
+    continues: Continuation | None = None
 
 
 @dataclass
@@ -137,12 +152,16 @@ class Memory:
         sequence: number of the next chunk.
         previous: the last chunk, or None at the start.
         store: what efficiency methods keep (token caches, router state), by method name.
+        frozen_until: until when ``previous`` is executed whatever comes [s], set by the caller
+            (:mod:`vla_policy.chunking`); the next chunk goes on from there, if the policy can. None
+            leaves it free.
     """
 
     seed: int
     sequence: int = 0
     previous: ActionChunk | None = None
     store: dict[str, Any] = field(default_factory=dict)
+    frozen_until: float | None = None
 
 
 @runtime_checkable

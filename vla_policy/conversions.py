@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_policy.contract import TARGET_SIZE, ActionChunk, ComputeReport
+from vla_policy.contract import TARGET_SIZE, ActionChunk, ComputeReport, Continuation
 from vla_policy.errors import PolicyError
+
+PREVIOUS_CHUNK, FROZEN_UNTIL = "previous_chunk", "frozen_until"
+"""Names of the inputs by which a chunk's message says what it continues."""
 
 
 def seconds(stamp: Any) -> float:
@@ -157,8 +160,11 @@ def chunk_to_message(
     message.grippers = [float(target[6]) for target in chunk.targets]
     message.sequence, message.seed = chunk.sequence, chunk.seed
     message.policy_hash, message.instruction = chunk.policy_hash, chunk.instruction
-    inputs = []
-    for name, stamp in chunk.input_stamps.items():
+    inputs, stamps = [], dict(chunk.input_stamps)
+    if chunk.continues is not None:
+        stamps[PREVIOUS_CHUNK] = chunk.continues.previous
+        stamps[FROZEN_UNTIL] = chunk.continues.frozen_until
+    for name, stamp in stamps.items():
         entry = new_input()
         entry.name = name
         set_stamp(entry.stamp, stamp)
@@ -180,6 +186,8 @@ def chunk_from_message(message: Any) -> ActionChunk:
     targets = np.empty((len(message.poses), TARGET_SIZE), dtype=np.float32)
     for row, (pose, gripper) in enumerate(zip(message.poses, message.grippers, strict=True)):
         targets[row, :6], targets[row, 6] = pose_from_message(pose), gripper
+    stamps = {entry.name: seconds(entry.stamp) for entry in message.inputs}
+    continues = [stamps.pop(name, None) for name in (PREVIOUS_CHUNK, FROZEN_UNTIL)]
     return ActionChunk(
         targets=targets,
         stamp=seconds(message.header.stamp),
@@ -189,6 +197,7 @@ def chunk_from_message(message: Any) -> ActionChunk:
         policy_hash=message.policy_hash,
         instruction=message.instruction,
         seed=message.seed,
-        input_stamps={entry.name: seconds(entry.stamp) for entry in message.inputs},
+        input_stamps=stamps,
         report=report_from_message(message.report),
+        continues=None if None in continues else Continuation(*continues),  # type: ignore[arg-type]
     )

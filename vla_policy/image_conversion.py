@@ -103,3 +103,11 @@ def rgb_to_image(image: NDArray[np.uint8], message: Any) -> None:
     message.height, message.width = image.shape[:2]
     message.encoding, message.is_bigendian, message.step = "rgb8", 0, image.shape[1] * 3
     message.data.frombytes(np.ascontiguousarray(image).data)
+
+
+def fit_image(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image (H, W, 3) to (size, size, 3); one that fits stays what it is."""
+    if image.shape[:2] == (size, size):
+        return image
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, dtype=np.uint8)

@@ -33,6 +33,12 @@ class ChunkReport:
         """Time that the last chunk took [ms]."""
         return float(self.report.milliseconds.get("total", 0.0))
 
+    @property
+    def stages(self) -> str:
+        """Time that each stage of the last chunk took, in words."""
+        times = self.report.milliseconds.items()
+        return ", ".join(f"{name} {ms:.1f}" for name, ms in times if name != "total")
+
     def message(self, chunk: ActionChunk) -> ActionChunkMessage:
         """Take a chunk and return its message."""
         now = self._clock.now().nanoseconds * 1e-9

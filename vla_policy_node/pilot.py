@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_policy.chunking import Chunking
+from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, Memory, Policy, validate_instruction
 from vla_policy.errors import PolicyError
 from vla_policy.noise import stamp_seed
@@ -49,6 +51,7 @@ class Pilot:
         synchronous_timeout: how long to wait for it once it was asked for [s].
         synchronous_image_timeout: how long to wait for the images to ask with [s].
         seed_by_stamp: a chunk's noise hangs on the stamp of its observation too.
+        chunking: how a new chunk takes over from the old one; plain switching by default.
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class Pilot:
         synchronous_timeout: float = 5.0,
         synchronous_image_timeout: float = 5.0,
         seed_by_stamp: bool = False,
+        chunking: Chunking | None = None,
     ) -> None:
         self._policy, self._inference, self._cameras = policy, inference, cameras
         self._synchronous, self._chunk_timeout = synchronous, synchronous_timeout
         self._image_timeout = synchronous_image_timeout
         self._seed_by_stamp, self._seed = seed_by_stamp, 0
         self._player = ChunkPlayer()
+        self._chunking = chunking or Switch()
+        self._now = 0.0
         self._memory: Memory | None = None
         self._commanded: NDArray[np.float64] | None = None
         self._waiting_since: float | None = None
@@ -111,6 +117,7 @@ class Pilot:
     ) -> None:
         """Take a state, Shape (8,), and what was last commanded, Shape (7,), at a time [s]."""
         self.history.add(stamp, state)
+        self._now = stamp
         first, self._commanded = self._commanded is None, commanded
         if first or self._player.newest is None:
             self._player.reset(commanded)
@@ -156,7 +163,8 @@ class Pilot:
         self.trouble = self.fault = ""
         self._waiting_since = None
         self.chunks += 1
-        self._player.add(thought.chunk)
+        # The newest state was still answered from the old chunk; that is when the new one came.
+        self._player.add(self._chunking.receive(thought.chunk, self._now))
         return thought.chunk
 
     def _await_chunk(self, now: float) -> Answer | None:
@@ -189,6 +197,7 @@ class Pilot:
             return False
         if self._seed_by_stamp:
             self._memory.seed = stamp_seed(self._seed, observation.stamp)
+        self._chunking.ask(self._memory, observation.stamp)
         self._inference.ask(self._episode, observation, self._memory)
         return True
 
@@ -207,5 +216,6 @@ class Pilot:
     def _drop_plan(self) -> None:
         """Forget the chunks, so that play starts again from where the arm was last sent."""
         self._player = ChunkPlayer()
+        self._chunking.forget()
         if self._commanded is not None:
             self._player.reset(self._commanded)

@@ -23,6 +23,7 @@ from vla_msgs.msg import (
 )
 
 from vla_policy import conversions
+from vla_policy.chunking import make_chunking
 from vla_policy.contract import validate_instruction
 from vla_policy.errors import PolicyError
 from vla_policy.observation import state_from_message
@@ -38,7 +39,7 @@ from vla_policy_node.instruction import decode_string
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
 from vla_policy_node.parameters import judge, replaced
 from vla_policy_node.pilot import Answer, Pilot
-from vla_policy_node.policy_source import make_policy, warm_up
+from vla_policy_node.policy_source import call_policy, make_policy, warm_up
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
 from vla_policy_node.settings import PolicySettings
 
@@ -63,10 +64,14 @@ class PolicyNode(SettingsNode[PolicySettings]):
         if settings.torch_threads:
             # Read by torch when it is first imported, which is now.
             os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
-        self.policy = make_policy(settings.policy, settings.device)
+        self.policy = (
+            call_policy(settings.policy_host, settings.policy_port, settings.policy_timeout)
+            if settings.policy_host
+            else make_policy(settings.policy, settings.device)
+        )
         self._compute = ComputeControl(self.policy)
         self._compute.apply(settings, settings.replan_steps)
-        warm_up(self.policy, settings.warm_up)
+        warm_up(self.policy, settings.warm_up, settings.chunking)
         compressed = settings.image_transport == "compressed"
         image_type = CompressedImage if compressed else Image
         self._camera_list = [
@@ -85,6 +90,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             synchronous_timeout=settings.synchronous_timeout,
             synchronous_image_timeout=settings.synchronous_image_timeout,
             seed_by_stamp=settings.seed_by_stamp,
+            chunking=make_chunking(settings.chunking, self.policy),
         )
         self._jump = StampJump(JUMP)
         self._arm, self._arm_arrival = ArmStatus(), Arrival()
@@ -179,6 +185,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
                 "discarded chunks": pilot.discarded,
                 "malformed inputs": pilot.malformed,
                 "milliseconds per chunk": f"{self._report.milliseconds:.1f}",
+                "milliseconds by stage": self._report.stages,
                 "budget": str(self._compute),
                 "disagreement with full compute": str(self._compute.disagreement or "not looked"),
             },

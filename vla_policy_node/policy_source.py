@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+from vla_policy.chunking import make_chunking
 from vla_policy.contract import STATE_SIZE, Observation, Policy
 from vla_policy_node.errors import NodeError
 
@@ -63,14 +64,39 @@ def make_policy(source: str, device: str) -> Policy:
     return policy
 
 
-def warm_up(policy: Policy, runs: int) -> None:
-    """Run a policy on grey images, so that its first real chunk is as fast as the others."""
+def call_policy(host: str, port: int, timeout: float) -> Policy:
+    """Call a policy that another machine serves (``vla serve``).
+
+    Args:
+        host: its name or address.
+        port: of the server.
+        timeout: longest wait for an answer [s].
+
+    Raises:
+        PolicyError: it does not answer, or refuses us.
+    """
+    from vla_policy.remote.client import RemotePolicy  # websockets, which others do without
+
+    return RemotePolicy(f"ws://{host}:{port}", timeout=timeout)
+
+
+def warm_up(policy: Policy, runs: int, chunking: str = "switch") -> None:
+    """Run a policy on grey images, so that its first real chunk is as fast as the others.
+
+    Args:
+        policy: the policy.
+        runs: inferences.
+        chunking: how its chunks will be joined; real-time chunking warms its gradients too.
+    """
     grey = np.full((policy.image_size, policy.image_size, 3), 128, np.uint8)
     state = np.array([0.3, 0.0, 0.25, 0.0, np.pi / 2, 0.0, 0.08, 0.08], np.float32)
     assert state.shape == (STATE_SIZE,)
     observation = Observation(dict.fromkeys(policy.cameras, grey), state, "warm up", 0.0)
+    memory, joining = policy.start(0), make_chunking(chunking, policy)
     for _ in range(runs):
-        policy.infer([observation], [policy.start(0)])
+        joining.ask(memory, observation.stamp)
+        (chunk,) = policy.infer([observation], [memory])
+        joining.receive(chunk, observation.stamp)
 
 
 def _shelves() -> list[Path]:

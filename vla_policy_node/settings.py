@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vla_policy.chunking import CHUNKINGS
 from vla_policy_node.compute_settings import ComputeSettings
 from vla_policy_node.parameters import setting
 
@@ -16,6 +17,17 @@ class PolicySettings(ComputeSettings):
         "teacher",
         "checkpoint folder, a name under the package's share/checkpoints, or "
         "python:module.function for a function that returns a Policy",
+    )
+    policy_host: str = setting(
+        "", "machine on which `vla serve` runs the policy; empty runs it here, as `policy` says"
+    )
+    policy_port: int = setting(8000, "port of that machine", low=1, high=65535)
+    policy_timeout: float = setting(
+        2.0,
+        "a policy_host that has not answered for so long is taken for lost, and called anew",
+        unit="s",
+        low=0.05,
+        high=60.0,
     )
     instruction: str = setting(
         "", "instruction followed as soon as the arm is ready; empty waits for one", live=True
@@ -32,6 +44,12 @@ class PolicySettings(ComputeSettings):
     )
     replan_steps: int = setting(
         2, "a new chunk is wanted so many chunk steps after the last", low=1, high=64, live=True
+    )
+    chunking: str = setting(
+        "switch",
+        "how a new chunk takes over from the old one. switch: from the last command on; ensemble: "
+        "the mean of both; rtc: computed to go on from it (real-time chunking)",
+        choices=sorted(CHUNKINGS),
     )
     image_transport: str = setting(
         "raw",

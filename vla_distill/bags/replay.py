@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vla_distill.bags.content import Bag, Entry, RecordedChunk
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
-from vla_policy.contract import Memory, Observation, Policy
+from vla_policy.contract import ActionChunk, Memory, Observation, Policy
 from vla_policy.observation import STATE_INPUTS, StateHistory, assemble_observation
 
 STAMP_TOLERANCE = 1e-6
@@ -69,6 +69,26 @@ def observation_of(bag: Bag, entry: Entry) -> Observation:
     return assemble_observation(images, history.at, chunk.instruction)
 
 
+def continuation_of(bag: Bag, entry: Entry) -> tuple[ActionChunk | None, float | None]:
+    """What a chunk of real-time chunking was computed to go on from.
+
+    Args:
+        bag: the bag.
+        entry: one of ``bag.chunks``.
+
+    Returns:
+        The chunk before, and until when it was frozen [s]; None and None for a free chunk.
+
+    Raises:
+        BagError: the chunk before is not in the bag.
+    """
+    continues = entry.value.chunk.continues
+    if continues is None:
+        return None, None
+    found = _find(bag.chunks, entry.segment, continues.previous, "action_chunk before this one")
+    return found.value.chunk, continues.frozen_until
+
+
 def replay(
     bag: Bag, policy: Policy, tell: Callable[[int, int], object] = lambda done, total: None
 ) -> list[ReplayedChunk]:
@@ -97,6 +117,7 @@ def replay(
         known = recorded.chunk.stamp, recorded.chunk.sequence
         try:
             observation = observation_of(bag, entry)
+            before, until = continuation_of(bag, entry)
         except ValueError as error:
             results.append(ReplayedChunk(*known, False, str(error)))
             memory = None
@@ -104,6 +125,7 @@ def replay(
         place = recorded.chunk.seed, recorded.chunk.sequence
         if memory is None or (memory.seed, memory.sequence) != place:
             memory = Memory(*place)  # else what was kept of the chunk before is there
+        memory.previous, memory.frozen_until = before, until
         again = make.chunk(policy.infer([observation], [memory])[0])
         results.append(_compare(recorded, again))
     tell(len(bag.chunks), len(bag.chunks))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Arguments:
     """Drive simulated arms with a policy, through the robot's own chunk player, IK and gate."""
 
-    policy: Path
-    """Folder of the policy, e.g. checkpoints/teacher."""
+    policy: str
+    """Folder of the policy, e.g. checkpoints/teacher, or ws://HOST:PORT of `vla serve`."""
     suite: str = "arx5"
     """Suite of tasks."""
     tasks: str = ""
@@ -41,6 +41,8 @@ class Arguments:
     """Show the policy plain grey instead of this camera's images."""
     replan_steps: int = 2
     """Chunk steps (0.1 s each) after which a new chunk is asked for."""
+    chunking: Literal["switch", "ensemble", "rtc"] = "switch"
+    """How a new chunk takes over: plain switching, temporal ensembling, real-time chunking."""
     batch: int = 10
     """Episodes stepped together in a process."""
     processes: int = 0
@@ -77,6 +79,7 @@ def main(arguments: Arguments) -> int:
         swap=arguments.swap,
         latency=arguments.latency,
         replan_steps=arguments.replan_steps,
+        chunking=arguments.chunking,
         batch=arguments.batch,
         processes=arguments.processes or cores(),
         videos=arguments.videos,
@@ -86,7 +89,7 @@ def main(arguments: Arguments) -> int:
     with _Bar() as bar:
         evaluation = evaluate(source, config, bar)
     settings = {
-        "policy": str(arguments.policy),
+        "policy": arguments.policy,
         "suite": arguments.suite,
         "seed": arguments.seed,
         "instructions": arguments.instructions,
@@ -94,6 +97,7 @@ def main(arguments: Arguments) -> int:
         "swap": arguments.swap,
         "blank": arguments.blank,
         "replan_steps": arguments.replan_steps,
+        "chunking": arguments.chunking,
         "batch": arguments.batch,
         "processes": config.processes,
         "commit": commit(),
@@ -111,11 +115,18 @@ def main(arguments: Arguments) -> int:
     return 0
 
 
-def _load(path: Path, device: str, blank: str) -> Policy:
+def _load(source: str, device: str, blank: str) -> Policy:
     from vla_distill.evaluation.handicap import Blindfold
-    from vla_policy.checkpoint import load_policy
 
-    policy = load_policy(path, device=device)
+    policy: Policy
+    if source.startswith("ws://"):
+        from vla_policy.remote.client import RemotePolicy
+
+        policy = RemotePolicy(source)
+    else:
+        from vla_policy.checkpoint import load_policy
+
+        policy = load_policy(source, device=device)
     return Blindfold(policy, blank) if blank else policy
 
 

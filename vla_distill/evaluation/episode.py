@@ -50,6 +50,9 @@ class EpisodeResult:
         limited: control ticks in which the gate had to limit the command.
         starved: control ticks without a target, before the first chunk or after the last ran out.
         gflops: mean cost of a chunk as its report says [1e9 operations].
+        seam_jump: mean change of the commanded linear velocity where one chunk takes over from
+            another [m/s].
+        roughness: the same over all ticks [m/s]: a seam that is only put off is found here.
     """
 
     task: str
@@ -65,6 +68,8 @@ class EpisodeResult:
     limited: int
     starved: int
     gflops: float
+    seam_jump: float = 0.0
+    roughness: float = 0.0
 
 
 def specs(

@@ -21,6 +21,7 @@ from vla_distill.evaluation.journal import Journal
 from vla_distill.evaluation.rollout import RolloutConfig, SimulationPool, run_wave
 from vla_distill.evaluation.seat import Seat
 from vla_distill.evaluation.statistics import percentiles, wilson
+from vla_policy.chunking import make_chunking
 from vla_policy.contract import Observation, Policy
 from vla_sim.simulation import Simulation
 
@@ -43,6 +44,7 @@ class EvaluationConfig:
         swap: ask for another object of the same scene.
         latency: ``none``, ``measured`` or milliseconds.
         replan_steps: chunk steps after which a new chunk is wanted.
+        chunking: how a new chunk takes over from the old one: switch, ensemble or rtc.
         batch: episodes stepped together in a process.
         processes: how many processes; 1 stays in this one.
         videos: episodes of each task to record.
@@ -56,6 +58,7 @@ class EvaluationConfig:
     swap: bool = False
     latency: str = "none"
     replan_steps: int = 2
+    chunking: str = "switch"
     batch: int = 10
     processes: int = 1
     videos: int = 0
@@ -103,6 +106,7 @@ class Evaluation:
             "tasks": tasks,
             "ms_per_chunk": percentiles(self.chunk_ms),
             "gflops_per_chunk": gflops / chunks if chunks else 0.0,
+            "seam_jump": percentiles([result.seam_jump for result in self.results]),
             "episodes": [asdict(result) for result in self.results],
         }
 
@@ -135,13 +139,16 @@ def evaluate(
     waves = _waves(specs(config.tasks, seeds, config.instructions, config.swap), config.batch)
     latencies.parse(config.latency, [1.0])  # a bad word is said before the policy is loaded
     policy = source()
+    make_chunking(config.chunking, policy)  # an unfit one too
     journal = Journal(config.out / "episodes.jsonl" if config.out else None)
     if journal.header:
         chunk_ms = journal.header["measured"]["chunk_ms"]
     else:
-        chunk_ms = latencies.measure(policy, moments(policy, waves[0][0]))
+        chunk_ms = latencies.measure(policy, moments(policy, waves[0][0]), chunking=config.chunking)
     journal.begin(_settings(policy, config), {"chunk_ms": chunk_ms})
-    rollout = RolloutConfig(config.replan_steps, latencies.parse(config.latency, chunk_ms))
+    rollout = RolloutConfig(
+        config.replan_steps, latencies.parse(config.latency, chunk_ms), chunking=config.chunking
+    )
     todo = {number: wave for number, wave in enumerate(waves) if number not in journal.waves}
     total = sum(map(len, waves))
     progress(journal.results(), total)
@@ -157,7 +164,7 @@ def moments(policy: Policy, spec: EpisodeSpec, count: int = 5) -> list[Observati
     seat = Seat(simulation, spec, policy.start(spec.seed), RolloutConfig().limits)
     found = []
     for tick in range(count * REPLAN_TICKS):
-        seat.look(1)
+        seat.look()
         if tick % REPLAN_TICKS == 0:
             found.append(seat.observation)
         seat.advance()

@@ -32,6 +32,7 @@ class Blindfold:
         self._policy, self._camera = policy, camera
         self.cameras, self.image_size = policy.cameras, policy.image_size
         self.step_dt, self.horizon = policy.step_dt, policy.horizon
+        self.continues_chunks = getattr(policy, "continues_chunks", False)
         self.policy_hash = f"{policy.policy_hash}-without-{camera}"
 
     def start(self, seed: int) -> Memory:

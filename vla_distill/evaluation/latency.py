@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vla_distill.errors import DistillError
+from vla_policy.chunking import make_chunking
 from vla_policy.contract import Observation, Policy
 
 
@@ -57,7 +58,11 @@ def parse(text: str, measured_ms: Sequence[float]) -> Latency:
 
 
 def measure(
-    policy: Policy, observations: Sequence[Observation], repeats: int = 40, warm_up: int = 5
+    policy: Policy,
+    observations: Sequence[Observation],
+    repeats: int = 40,
+    warm_up: int = 5,
+    chunking: str = "switch",
 ) -> list[float]:
     """Wall time of chunks computed one at a time, as on the robot [ms].
 
@@ -66,8 +71,9 @@ def measure(
         observations: the moments of one episode, taken in turn, a replanning period apart.
         repeats: chunks to time.
         warm_up: chunks computed before, not counted.
+        chunking: how chunks are joined; real-time chunking costs more.
     """
-    memory = policy.start(0)
+    memory, joining = policy.start(0), make_chunking(chunking, policy)
     milliseconds = []
     span = observations[-1].stamp - observations[0].stamp + 2 * policy.step_dt
     for index in range(warm_up + repeats):
@@ -75,7 +81,9 @@ def measure(
         observation = observations[place]
         # Time goes on when the episode's moments are gone round again.
         moment = replace(observation, stamp=observation.stamp + lap * span)
+        joining.ask(memory, moment.stamp)
         begin = time.perf_counter()
-        policy.infer([moment], [memory])
+        (chunk,) = policy.infer([moment], [memory])
         milliseconds.append((time.perf_counter() - begin) * 1e3)
+        joining.receive(chunk, moment.stamp + milliseconds[-1] * 1e-3)
     return milliseconds[warm_up:]

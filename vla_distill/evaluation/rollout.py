@@ -14,6 +14,8 @@ from vla_arm.limits import ArmLimits
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
 from vla_distill.evaluation.latency import Latency
 from vla_distill.evaluation.seat import Seat, Watcher
+from vla_policy.chunk_stream import ChunkStream, StreamFaults
+from vla_policy.chunking import make_chunking
 from vla_policy.contract import Policy
 from vla_sim.simulation import Simulation
 
@@ -26,11 +28,15 @@ class RolloutConfig:
         replan_steps: chunk steps after which a new chunk is wanted.
         latency: how long a chunk takes to arrive, in simulated time.
         limits: the arm's limits; the robot's defaults.
+        chunking: how a new chunk takes over from the old one.
+        faults: what goes wrong with chunks on their way, after the latency.
     """
 
     replan_steps: int = 2
     latency: Latency = field(default_factory=Latency)
     limits: ArmLimits = field(default_factory=ArmLimits)
+    chunking: str = "switch"
+    faults: StreamFaults = field(default_factory=StreamFaults)
 
 
 def run(
@@ -111,20 +117,28 @@ def run_wave(
         One result an episode, in the given order.
     """
     seats = [
-        Seat(simulation, spec, policy.start(spec.seed), config.limits, watch(spec))
+        Seat(
+            simulation,
+            spec,
+            policy.start(spec.seed),
+            config.limits,
+            watch(spec),
+            make_chunking(config.chunking, policy),
+            ChunkStream(config.faults, spec.seed),
+        )
         for simulation, spec in zip(pool.take(len(wanted)), wanted, strict=True)
     ]
     playing = list(seats)
     while playing:
         for seat in playing:
-            seat.look(config.replan_steps)
-        asking = [seat for seat in playing if seat.wants_chunk(config.replan_steps)]
+            seat.look()
+        asking = [seat for seat in playing if seat.wants_chunk()]
         if asking:
-            chunks = policy.infer(
-                [seat.observation for seat in asking], [seat.memory for seat in asking]
-            )
+            observations, memories = zip(*(seat.ask() for seat in asking), strict=True)
+            chunks = policy.infer(observations, memories)
             for seat, chunk in zip(asking, chunks, strict=True):
-                seat.receive(chunk, config.latency.draw(seat.spec.seed, chunk.sequence))
+                latency = config.latency.draw(seat.spec.seed, chunk.sequence)
+                seat.receive(chunk, latency, config.replan_steps)
         for seat in playing:
             seat.advance()
         playing = [seat for seat in playing if seat.result is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,10 @@ from vla_arm.kinematics import ArmKinematics
 from vla_arm.limits import ArmLimits
 from vla_distill.evaluation.cause import REFUSED, Witness
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
+from vla_distill.evaluation.seams import SeamMeter
+from vla_policy.chunk_stream import ChunkStream
+from vla_policy.chunking import Chunking
+from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, Memory, Observation
 from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CONTROL_DT, STEP_DT
@@ -45,6 +50,8 @@ class Seat:
         memory: the policy's memory of this episode.
         limits: limits of the arm.
         watcher: looks on, or None.
+        chunking: how its chunks are joined; plain switching by default.
+        stream: the way of its chunks; one without faults by default.
     """
 
     def __init__(
@@ -54,6 +61,8 @@ class Seat:
         memory: Memory,
         limits: ArmLimits,
         watcher: Watcher | None = None,
+        chunking: Chunking | None = None,
+        stream: ChunkStream | None = None,
     ) -> None:
         self.spec, self.memory, self.result = spec, memory, None
         self._simulation, self._watcher = simulation, watcher
@@ -68,7 +77,9 @@ class Seat:
         self._player.reset(self._controller.commanded_pose())
         self._witness = Witness(simulation, self._episode)
         self._now, self._tick = self._joints.stamp, 0
-        self._pending: tuple[float, ActionChunk] | None = None
+        self._chunking, self._stream = chunking or Switch(), stream or ChunkStream()
+        self._seams = SeamMeter(CONTROL_DT)
+        self._free_at = self._wanted_at = -math.inf
         self._observation: Observation | None = None
         self._costs: list[float] = []
         self._refused = self._limited = self._starved = self._refused_in_a_row = 0
@@ -81,7 +92,7 @@ class Seat:
         assert self._observation is not None, "a chunk is wanted only after a look"
         return self._observation
 
-    def look(self, replan_steps: int) -> None:
+    def look(self) -> None:
         """Start a tick: take in a chunk that has arrived, and the cameras if they are due.
 
         Pictures are taken on every fifth tick, as the robot's cameras do, but rendered only if a
@@ -89,28 +100,34 @@ class Seat:
         """
         self._joints = self._simulation.joint_state()
         self._now = self._joints.stamp
-        if self._pending and self._pending[0] <= self._now + _EPSILON:
-            self._player.add(self._pending[1])
-            self._pending = None
+        self._take()
         if self._tick % IMAGE_TICKS:
             return
         self._witness.see()
         if self._watcher:
             self._watcher.see(self._simulation, self._episode.instruction)
-        if self._next_request(replan_steps) < self._now + STEP_DT - _EPSILON:
+        if self._next_request() < self._now + STEP_DT - _EPSILON:
             self._observation = self._observe()
 
-    def wants_chunk(self, replan_steps: int) -> bool:
+    def wants_chunk(self) -> bool:
         """Whether the policy is to be asked now."""
-        return self._pending is None and self._next_request(replan_steps) <= self._now + _EPSILON
+        return self._next_request() <= self._now + _EPSILON
 
-    def receive(self, chunk: ActionChunk, latency: float) -> None:
-        """Take a chunk; it arrives ``latency`` seconds from now."""
+    def ask(self) -> tuple[Observation, Memory]:
+        """What the policy is asked with."""
+        self._chunking.ask(self.memory, self.observation.stamp)
+        return self.observation, self.memory
+
+    def receive(self, chunk: ActionChunk, latency: float, replan_steps: int) -> None:
+        """Take a chunk that the policy thinks about for ``latency`` seconds from now on.
+
+        The next one is wanted ``replan_steps`` of its steps after it, and not before it is thought.
+        """
         self._costs.append(chunk.report.gflops)
-        if latency <= 0.0:
-            self._player.add(chunk)
-        else:
-            self._pending = (self._now + latency, chunk)
+        self._free_at = self._now + latency
+        self._wanted_at = chunk.stamp + replan_steps * chunk.step_dt
+        self._stream.send(chunk, self._free_at)
+        self._take()
 
     def advance(self) -> None:
         """Finish the tick: command what is due, step the world, and see whether it is over."""
@@ -120,8 +137,10 @@ class Seat:
             command = self._controller.hold(Reason.POLICY_HOLD)
             self._starved += 1
             self._refused_in_a_row = 0
+            self._seams.see(None, None)
         else:
             newest = self._player.newest
+            self._seams.see(target, newest.stamp if newest else None)
             command = self._controller.command(
                 target, self._now, self._now, newest.stamp if newest else None
             )
@@ -136,12 +155,14 @@ class Seat:
         if status.success or refused or elapsed >= self._episode.time_limit - _EPSILON:
             self._finish(status.success, elapsed, status.progress, refused)
 
-    def _next_request(self, replan_steps: int) -> float:
-        """Earliest time of the next request [s]: when it is due, and none is under way."""
-        if self._pending is None:
-            return self._player.next_due(replan_steps)
-        arrival, chunk = self._pending
-        return max(arrival, chunk.stamp + replan_steps * chunk.step_dt)
+    def _take(self) -> None:
+        """Play what has arrived."""
+        for chunk in self._stream.take(self._now):
+            self._player.add(self._chunking.receive(chunk, self._now))
+
+    def _next_request(self) -> float:
+        """Earliest time of the next request [s]: when it is due, and the policy is free."""
+        return max(self._free_at, self._wanted_at)
 
     def _observe(self) -> Observation:
         joints = self._joints
@@ -171,6 +192,8 @@ class Seat:
             limited=self._limited,
             starved=self._starved,
             gflops=float(np.mean(self._costs)) if self._costs else 0.0,
+            seam_jump=self._seams.jump,
+            roughness=self._seams.roughness,
         )
         if self._watcher:
             self._watcher.finish(self._simulation, self.result)

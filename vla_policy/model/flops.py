@@ -79,6 +79,20 @@ def head_step(config: ModelConfig, computed: bool = True) -> float:
     return around + head.layers * transformer_layer(tokens, head.width, head.mlp_width, 2)
 
 
+def guidance(config: ModelConfig, steps: int, computed: int) -> float:
+    """What real-time chunking adds to some denoising steps: gradients with respect to the actions.
+
+    Of the two products behind a weight's forward one, only that towards its input is taken; the
+    two products of attention have two each.
+    """
+    head = config.head
+    tokens = 2 + config.pointers + config.horizon
+    block = transformer_layer(tokens, head.width, head.mlp_width, 2)
+    attention = 2 * 2 * tokens**2 * head.width
+    around = 2 * 2.0 * config.horizon * ACTION_SIZE * head.width
+    return steps * around + computed * head.layers * (block + attention)
+
+
 def stages(config: ModelConfig, text_tokens: int) -> dict[str, float]:
     """Full compute of one chunk by stage [GFLOP]: vision, language, head."""
     tokens = config.visual_tokens

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vla_policy.model import diffusion
 from vla_policy.model.config import ModelConfig
+from vla_policy.model.guidance import Guidance, Velocity
 from vla_policy.model.plan import Plan
 
 BlockOutput = tuple[Tensor, Tensor]
@@ -113,13 +114,15 @@ class ActionHead(nn.Module):
         return self.out(self.norm(x[:, -noisy.shape[1] :])), outputs
 
     def sample(
-        self, noise: Tensor, condition: Tensor, plan: Plan
+        self, noise: Tensor, condition: Tensor, plan: Plan, guidance: Guidance | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
         """Denoise by DDIM; the plan says how many steps there are and which are computed.
 
         Args:
             noise: Shape (B, T, action_size).
             condition: Shape (B, 2 + pointers, language width).
+            plan: answers.
+            guidance: towards the chunk before; None leaves the head free.
 
         Returns:
             The chunk (B, T, action_size); how many steps there were and how many were computed.
@@ -129,11 +132,17 @@ class ActionHead(nn.Module):
         for step, now, after in diffusion.timesteps(steps):
             refresh = outputs is None or plan.refreshes_step(step, steps)
             computed += refresh
-            velocity, outputs = self(
-                x, x.new_full((len(x),), now), condition, None if refresh else outputs
-            )
+            reuse = None if refresh else outputs
+            if guidance is None:
+                velocity, outputs = self(x, x.new_full((len(x),), now), condition, reuse)
+            else:
+                velocity, outputs = guidance.steer(self._at(now, condition, reuse), x, now)
             x = diffusion.ddim_step(x, velocity, now, after)
         return x, (steps, computed)
+
+    def _at(self, now: float, condition: Tensor, reuse: list[BlockOutput] | None) -> Velocity:
+        """The head as a function of the noisy actions alone, which gradients can pass."""
+        return lambda x: self(x, x.new_full((len(x),), now), condition.clone(), reuse)
 
 
 def _time_features(time: Tensor) -> Tensor:

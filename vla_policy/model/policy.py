@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,12 +14,15 @@ from tokenizers import Tokenizer
 from vla_policy.contract import (
     ActionChunk,
     ComputeReport,
+    Continuation,
     Memory,
     Observation,
 )
+from vla_policy.image_conversion import fit_image
 from vla_policy.model import flops
 from vla_policy.model.actions import Statistics
 from vla_policy.model.config import preset
+from vla_policy.model.guidance import Guidance, Prefix, prefix
 from vla_policy.model.network import Condition, NetworkInputs, VlaNetwork
 from vla_policy.model.plan import FullCompute, Plan
 from vla_policy.model.tokenizer import tokenize, word_tokenizer
@@ -28,6 +30,8 @@ from vla_policy.model.tokenizer import tokenize, word_tokenizer
 
 class VlaPolicy:
     """A network with its tokenizer and statistics, on a device.
+
+    Where a memory has ``frozen_until``, the chunk goes on from the one before (real-time chunking).
 
     Args:
         network: the weights; put into eval mode.
@@ -48,6 +52,7 @@ class VlaPolicy:
         device: str = "cpu",
         plan: Plan | None = None,
     ) -> None:
+        self.continues_chunks = True
         self.network = network.eval().to(device)
         self.config = network.config
         self.tokenizer = tokenizer
@@ -111,18 +116,24 @@ class VlaPolicy:
         condition = self.network.think(visual, inputs.text, inputs.text_mask, inputs.state, plan)
         thought = self._now()
         noise = torch.from_numpy(self._noise(memories)).to(self.device)
-        actions, steps = self.network.head.sample(noise, condition.tokens, plan)
+        prefixes = [self._prefix(*pair) for pair in zip(observations, memories, strict=True)]
+        guidance = self._guidance(observations, prefixes)
+        actions, steps = self.network.head.sample(noise, condition.tokens, plan, guidance)
         drawn = self._now()
         states = _states(observations)
         targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
         end = self._now()
         operations = self._operations(condition, inputs.text.shape[1], steps, plan)
+        if guidance is not None:
+            operations += flops.guidance(self.config, *steps)
         report = self._report(
             condition, steps, operations, (begin, ready, seen, thought, drawn, end)
         )
         return [
-            self._chunk(observation, memory, row, report)
-            for observation, memory, row in zip(observations, memories, targets, strict=True)
+            self._chunk(observation, memory, row, report, guided is not None)
+            for observation, memory, row, guided in zip(
+                observations, memories, targets, prefixes, strict=True
+            )
         ]
 
     def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
@@ -145,10 +156,7 @@ class VlaPolicy:
         pixels = np.empty((len(observations), len(self.cameras), size, size, 3), np.uint8)
         for row, observation in enumerate(observations):
             for column, name in enumerate(self.cameras):
-                image = observation.images[name]
-                if image.shape[:2] != (size, size):
-                    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                pixels[row, column] = image
+                pixels[row, column] = fit_image(observation.images[name], size)
         return normalise_pixels(torch.from_numpy(pixels).to(self.device))
 
     def _noise(self, memories: Sequence[Memory]) -> NDArray[np.float32]:
@@ -159,6 +167,30 @@ class VlaPolicy:
                 for m in memories
             ]
         )
+
+    def _prefix(self, observation: Observation, memory: Memory) -> Prefix | None:
+        """What the chunk before has fixed of the next one, if anything."""
+        if memory.frozen_until is None or memory.previous is None:
+            return None
+        return prefix(
+            memory.previous, observation.stamp, memory.frozen_until, self.horizon, self.step_dt
+        )
+
+    def _guidance(
+        self, observations: Sequence[Observation], prefixes: Sequence[Prefix | None]
+    ) -> Guidance | None:
+        """The prefixes as the head takes them; None if there are none."""
+        if not any(prefixes):
+            return None
+        shape = (len(prefixes), self.horizon)
+        target = np.zeros((*shape, ACTION_SIZE), np.float32)
+        weight = np.zeros((*shape, 1), np.float32)
+        for row, fixed in enumerate(prefixes):
+            if fixed is not None:
+                state = _states(observations[row : row + 1])
+                target[row] = self.statistics.read_actions(state, fixed.poses[None])[0]
+                weight[row, :, 0] = fixed.weights
+        return Guidance(*(torch.from_numpy(each).to(self.device) for each in (target, weight)))
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -211,7 +243,11 @@ class VlaPolicy:
         memory: Memory,
         targets: NDArray[np.float32],
         report: ComputeReport,
+        guided: bool,
     ) -> ActionChunk:
+        continues = None
+        if guided and memory.previous is not None and memory.frozen_until is not None:
+            continues = Continuation(memory.previous.stamp, memory.frozen_until)
         chunk = ActionChunk(
             targets=targets,
             stamp=observation.stamp,
@@ -222,6 +258,7 @@ class VlaPolicy:
             seed=memory.seed,
             input_stamps=observation.input_stamps,
             report=report,
+            continues=continues,
         )
         memory.sequence += 1
         memory.previous = chunk

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mcap.writer import CompressionType, Writer
 
 from vla_distill.bags.content import read_bag
@@ -19,9 +20,12 @@ from vla_distill.bags.to_dataset import ConversionConfig, to_dataset
 from vla_distill.dataset.errors import DatasetError
 from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
+from vla_policy.chunking.realtime import RealTimeChunking
+from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, Memory, Observation
 from vla_policy.errors import PolicyError
 from vla_policy.message_types import message_types
+from vla_policy.model.policy import VlaPolicy
 from vla_policy.observation import StateHistory, assemble_observation, state_from_message
 
 CAMERAS = ("front", "wrist")
@@ -63,9 +67,12 @@ def picture(time, camera):
     return rng.integers(0, 256, (16, 16, 3), np.uint8)
 
 
-def messages(start=10.0, duration=SECONDS, prefix="", image_offset=0.0, mark=True):
+def messages(
+    start=10.0, duration=SECONDS, prefix="", image_offset=0.0, mark=True, policy=None, chunking=None
+):
     """(time, topic, message) of an episode: 50 Hz states, 10 Hz images, a chunk every 0.2 s."""
-    make, out, policy = MessageMaker(), [], ShiftPolicy()
+    make, out = MessageMaker(), []
+    policy, chunking = policy or ShiftPolicy(), chunking or Switch()
     memory, history, images = policy.start(3), StateHistory(), {}
     if mark:
         out.append((start, f"{prefix}/episode_mark", make.mark(start, 0, "go", "reach", 5)))
@@ -84,7 +91,9 @@ def messages(start=10.0, duration=SECONDS, prefix="", image_offset=0.0, mark=Tru
         out.append((stamp, f"{prefix}/ee_state", message))
         if tick % 10 == 1:
             observation = assemble_observation(images, history.at, "go")
+            chunking.ask(memory, observation.stamp)
             chunk = policy.infer([observation], [memory])[0]
+            chunking.receive(chunk, stamp + 0.05)
             out.append((stamp, f"{prefix}/action_chunk", make.chunk(chunk)))
         command = make.command(stamp, np.append(pose(stamp - start), 0.04))
         out.append((stamp, f"{prefix}/ee_command", command))
@@ -132,6 +141,24 @@ def test_the_observation_of_a_bag_is_the_live_one_to_the_bit(tmp_path, offset):
     # the first image may be older than all states.
     between = ["ee_state_after" in observation.input_stamps for observation in seen]
     assert between == [offset == 0.0, True, True, True, True]
+
+
+@pytest.mark.parametrize("start", [10.0, 1_700_000_000.0], ids=["simulated", "wall clock"])
+def test_chunks_of_real_time_chunking_are_made_again_to_the_bit(tmp_path, start):
+    torch.manual_seed(0)
+    policy = VlaPolicy.random("test")
+    torch.nn.init.normal_(policy.network.head.out.weight, std=0.1)
+    content = messages(start, policy=policy, chunking=RealTimeChunking(), image_offset=0.013)
+    bag = read_bag(write(tmp_path / "a.mcap", content))
+    continued = [entry.value.chunk.continues is not None for entry in bag.chunks]
+    assert continued == [False, True, True, True, True]
+    assert all("previous_chunk" not in entry.value.chunk.input_stamps for entry in bag.chunks)
+    results = replay(bag, policy)
+    assert all(result.equal for result in results), [result.why_not for result in results]
+    first_two = [row for row in content if row[1] == "/action_chunk"][:2]
+    gone = [row for row in content if not any(row is each for each in first_two)]
+    (first, *rest) = replay(read_bag(write(tmp_path / "b.mcap", gone)), policy)
+    assert "action_chunk before" in first.why_not and all(result.equal for result in rest)
 
 
 def test_a_chunk_that_was_changed_is_found(tmp_path):

@@ -26,7 +26,7 @@ def test_a_checkpoint_becomes_the_json_that_others_read(
 ) -> None:
     file = tmp_path / "results" / "eval.json"
     arguments = Arguments(
-        policy=policy, tasks="reach", episodes=2, seed=7, processes=1, latency="50", json=file
+        policy=str(policy), tasks="reach", episodes=2, seed=7, processes=1, latency="50", json=file
     )
     assert main(arguments) == 0
     record = json.loads(file.read_text())
@@ -46,4 +46,4 @@ def test_a_checkpoint_becomes_the_json_that_others_read(
 
 def test_videos_need_a_folder(policy: Path) -> None:
     with pytest.raises(DistillError, match="--out"):
-        main(Arguments(policy=policy, videos=1))
+        main(Arguments(policy=str(policy), videos=1))

@@ -1,0 +1,243 @@
+"""Where the time goes from an image's stamp to the motor target, stage by stage, in the ROS graph.
+
+python benchmarks/control_loop.py --json benchmarks/results/control_loop.json
+
+The real launch file, paced. Every message is timed by when its writer published it (DDS's source
+stamp), so that looking on adds no time. An image's stamp counts from the ``joint_states`` of the
+same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
+the time from there to the first command that follows it, less what the model took and less the wait
+for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image, JointState
+from vla_msgs.msg import ActionChunk, EndEffectorCommand, EndEffectorState
+
+from vla_distill.evaluation.machine import command, commit, machine
+from vla_distill.evaluation.statistics import percentiles
+from vla_policy_node.client import SimulationClient
+
+READY_SECONDS, STOP_SECONDS = 180.0, 60.0
+LONGEST_TICK = 0.1
+"""Stamps farther apart than this lie on either side of a reset [s]."""
+TARGETS = {"overhead_median": 5.0, "overhead_p99": 20.0, "interval_p99": 30.0, "factor": 0.98}
+"""What the project asks for [ms; 1]."""
+TOPICS = {
+    "joint_states": JointState,
+    "ee_state": EndEffectorState,
+    "ee_command": EndEffectorCommand,
+    "joint_commands": JointState,
+    "action_chunk": ActionChunk,
+    "camera/front/image_raw": Image,
+    "camera/wrist/image_raw": Image,
+}
+
+
+class Tap:
+    """Notes when each message was published; thread of its own.
+
+    Attributes:
+        times: topic -> stamp [ms] -> publication [s].
+        chunks: by stamp [ms]: milliseconds of its stages.
+        first_use: chunk's stamp [ms] -> stamp of the first command that follows it [ms].
+        follows: command's stamp [ms] -> stamp of the observation behind it [ms].
+    """
+
+    def __init__(self) -> None:
+        self.times: dict[str, dict[int, float]] = {topic: {} for topic in TOPICS}
+        self.chunks: dict[int, dict[str, float]] = {}
+        self.first_use: dict[int, int] = {}
+        self.follows: dict[int, int] = {}
+        self._context = Context()
+        self._context.init()
+        self._node = Node("control_loop_tap", context=self._context)
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+        for topic, kind in TOPICS.items():
+            take = lambda raw, info, topic=topic, kind=kind: self._take(topic, kind, raw, info)  # noqa: E731
+            self._node.create_subscription(kind, topic, take, qos, raw=True)  # type: ignore[arg-type]
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._thread.join(STOP_SECONDS)
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def _take(self, topic: str, kind: type, raw: bytes, info: Mapping[str, int]) -> None:
+        # Only the header of an image: its first three numbers behind the encapsulation.
+        if kind is Image:
+            sec, nanosec = np.frombuffer(raw[4:12], "<i4, <u4")[0].item()
+            stamp = round(1e3 * sec + 1e-6 * nanosec)
+        else:
+            message = deserialize_message(raw, kind)
+            stamp = _key(message.header.stamp)
+        self.times[topic].setdefault(stamp, info["source_timestamp"] * 1e-9)
+        if kind is ActionChunk:
+            report = message.report
+            self.chunks[stamp] = dict(zip(report.stages, report.milliseconds, strict=True))
+        elif kind is EndEffectorCommand and message.mode == EndEffectorCommand.MOVE:
+            seen = _key(message.observation_stamp)
+            self.follows[stamp] = seen
+            self.first_use.setdefault(seen, stamp)
+
+
+def _key(stamp: Any) -> int:
+    return round(1e3 * stamp.sec + 1e-6 * stamp.nanosec)
+
+
+def stages(tap: Tap) -> dict[str, list[float]]:
+    """Milliseconds of each stage, one entry a chunk or a tick."""
+    at = tap.times
+    cameras = [at[topic] for topic in TOPICS if TOPICS[topic] is Image]
+    found: dict[str, list[float]] = {}
+
+    def note(name: str, seconds: float) -> None:
+        found.setdefault(name, []).append(1e3 * seconds)
+
+    for stamp, parts in tap.chunks.items():
+        used = tap.first_use.get(stamp)
+        known = [at["joint_states"], at["action_chunk"], *cameras]
+        if used is None or any(stamp not in each for each in known):
+            continue
+        if any(used not in at[topic] for topic in ("ee_state", "ee_command", "joint_commands")):
+            continue
+        begin, model = at["joint_states"][stamp], 1e-3 * parts["total"]
+        images = max(camera[stamp] for camera in cameras)
+        chunk, state = at["action_chunk"][stamp], at["ee_state"][used]
+        answer = at["ee_command"][used]
+        waited = max(state - chunk, 0.0)
+        note("render", images - begin)
+        note("image_to_model", chunk - images - model)
+        for name, milliseconds in parts.items():
+            note(f"model_{name}", 1e-3 * milliseconds)
+        note("wait_for_state", waited)
+        note("command", answer - max(chunk, state))
+        note("overhead", answer - begin - model - waited)
+    for stamp, seen in tap.follows.items():
+        sent = at["joint_commands"].get(stamp)
+        if sent is None or stamp not in at["ee_command"] or seen not in at["joint_states"]:
+            continue
+        note("motor_target", sent - at["ee_command"][stamp])
+        note("age", sent - at["joint_states"][seen])
+    return found
+
+
+def intervals(times: Mapping[int, float]) -> tuple[list[float], float]:
+    """Milliseconds between ticks, resets left out, and simulated seconds in a real one."""
+    stamps = np.array(sorted(times), float) * 1e-3
+    steps, walls = np.diff(stamps), np.diff([times[stamp] for stamp in sorted(times)])
+    whole = (steps <= LONGEST_TICK) & (walls > 0.0)
+    factor = float(steps[whole].sum() / walls[whole].sum()) if whole.any() else float("nan")
+    return list(1e3 * walls[whole]), factor
+
+
+@contextmanager
+def nodes(arguments: argparse.Namespace) -> Iterator[None]:
+    """The launch file in a process group that ends with the context."""
+    policy = arguments.policy
+    words = [f"policy:={Path(policy).resolve() if Path(policy).is_dir() else policy}"]
+    words += [f"device:={arguments.device}", f"chunking:={arguments.chunking}", "log_level:=warn"]
+    launch = subprocess.Popen(
+        [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(launch.pid, signal.SIGINT)
+        try:
+            launch.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(launch.pid, signal.SIGKILL)
+
+
+def measure(arguments: argparse.Namespace) -> Tap:
+    """Follow instructions for a while, with a tap on the topics."""
+    with nodes(arguments), SimulationClient() as client:
+        client.wait_until_ready(READY_SECONDS)
+        # Once before it counts: shared memory, caches and clocks are warm then.
+        scene = client.reset(arguments.task, arguments.seed)
+        client.execute(scene.instruction, time_limit=2.0)
+        tap, end, seed = Tap(), time.monotonic() + arguments.seconds, arguments.seed
+        try:
+            while (left := end - time.monotonic()) > 0.0:
+                seed += 1
+                scene = client.reset(arguments.task, seed)
+                client.execute(scene.instruction, min(scene.time_limit, left + 0.5), seed=seed)
+        finally:
+            tap.close()
+    return tap
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--policy", default="checkpoints/teacher", help="checkpoint folder")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--chunking", default="switch", choices=("switch", "ensemble", "rtc"))
+    parser.add_argument("--task", default="pick")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure [s]")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    arguments = parser.parse_args()
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends the nodes too
+    tap = measure(arguments)
+    parts = stages(tap)
+    between, _ = intervals(
+        {stamp: tap.times["joint_commands"].get(stamp, 0.0) for stamp in tap.follows}
+    )
+    _, factor = intervals(tap.times["joint_states"])
+    record = {
+        "age_ms": percentiles(parts.pop("age", [])),
+        "overhead_ms": percentiles(parts.pop("overhead", [])),
+        "interval_ms": percentiles(between),
+        "real_time_factor": factor,
+        "stages_ms": {name: percentiles(values) for name, values in parts.items()},
+        "chunks": len(tap.chunks),
+        "commands": len(tap.follows),
+        "targets": TARGETS,
+        **{name: getattr(arguments, name) for name in ("policy", "device", "chunking", "task")},
+        "seconds": arguments.seconds,
+        "commit": commit(),
+        "machine": machine(),
+        "command": command(),
+    }
+    rows = {name: record[f"{name}_ms"] for name in ("age", "overhead", "interval")}
+    for name, value in {**rows, **record["stages_ms"]}.items():
+        print(f"{name:18s}" + "".join(f"  {key} {ms:8.2f}" for key, ms in value.items()) + " ms")
+    print(f"real-time factor {factor:.3f}; {record['chunks']} chunks")
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A policy on another machine: websocket and msgpack, as openpi's servers and clients speak."""
