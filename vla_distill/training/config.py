@@ -41,6 +41,7 @@ class TrainConfig:
             as without that it is ten times slower than float32.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
+        keep_policies: keep the policy of every save, as ``policy_STEP``.
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
@@ -67,6 +68,7 @@ class TrainConfig:
     init: str = ""
     log_every: int = 50
     save_every: int = 500
+    keep_policies: bool = False
     threads: int = 0
 
     def __post_init__(self) -> None:
