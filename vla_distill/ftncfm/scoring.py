@@ -1,0 +1,239 @@
+"""Scores of all samples, block by block, so that memory does not grow with the dataset.
+
+A block is written under a temporary name and renamed; after a kill those that are there are not
+computed again. The work folder notes what the scores are of, and refuses anything else.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+
+from vla_distill.dataset.source import open_frames
+from vla_distill.ftncfm.errors import DataDistillationError
+from vla_distill.ftncfm.executor import Executor
+from vla_distill.ftncfm.gradients import Guide, dot, norm
+from vla_distill.ftncfm.guide import Checkpoint
+from vla_distill.ftncfm.pool import Pool
+from vla_distill.ftncfm.tracing import Direction, get_tracer
+
+BLOCK = 128
+"""Frames scored together."""
+DIRECTIONS = "directions.safetensors"
+_FIELDS = ("score", "alignment", "loss")
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """All that a worker needs to score any block.
+
+    Attributes:
+        data: the dataset's folder.
+        guides: folders of the checkpoints.
+        directions: file of the tracer's directions and the reference's gradient.
+        seed: of the noise.
+    """
+
+    data: str
+    guides: tuple[str, ...]
+    directions: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of M samples, in the order of the pool's rows.
+
+    Attributes:
+        score: positive is helpful; NaN where a gradient was not finite. Shape (M,), float32.
+        alignment: cosine of the sample's and the reference's gradient. Shape (M,), float32.
+        loss: at the guide. Shape (M,), float32.
+        features: on disk. Shape (M, F), float16.
+    """
+
+    score: NDArray[np.float32]
+    alignment: NDArray[np.float32]
+    loss: NDArray[np.float32]
+    features: NDArray[np.float16]
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Samples that can be judged; the others are never chosen. Shape (M,)."""
+        return np.isfinite(self.score)
+
+
+def score(
+    pool: Pool,
+    data: str,
+    guides: Sequence[Checkpoint],
+    tracer: str,
+    folder: Path,
+    executor: Executor,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Scores, ScoringJob]:
+    """Score all samples of the pool, or go on with it.
+
+    Args:
+        pool: the samples.
+        data: folder of the dataset, from which workers read.
+        guides: checkpoints, the last one trained longest.
+        tracer: its name.
+        folder: where the blocks are kept.
+        executor: who computes.
+        seed: of noise and draws.
+        progress: show a progress bar.
+
+    Raises:
+        DataDistillationError: the folder holds other scores, or no gradient at all is finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = tuple(str(guide.folder) for guide in guides)
+    job = ScoringJob(data, names, str(folder / DIRECTIONS), seed)
+    _agree(folder, {"source": pool.frames.content_hash, "tracer": tracer, **asdict(job)})
+    if not Path(job.directions).is_file():
+        _write_directions(pool, guides, tracer, job)
+    blocks = [
+        (number, pool.rows[at : at + BLOCK])
+        for number, at in enumerate(range(0, len(pool.rows), BLOCK))
+    ]
+    missing = [block for block in blocks if not _path(folder, block[0]).is_file()]
+    columns = (TextColumn("score"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("score", total=len(blocks), completed=len(blocks) - len(missing))
+        for (number, _), found in executor.map(functools.partial(score_block, job), missing):
+            _write(_path(folder, number), found)
+            bar.advance(task)
+    return _gather(folder, len(blocks), len(pool.rows)), job
+
+
+def score_block(
+    job: ScoringJob, block: tuple[int, NDArray[np.int64]]
+) -> dict[str, NDArray[np.floating]]:
+    """Scores of one block: a function of the job and the block's rows."""
+    guides, directions, reference, _ = load_job(job)
+    rows = block[1]
+    total = torch.zeros(len(rows))
+    for guide, direction in zip(guides, directions, strict=True):
+        if not any(value.any() for value in direction.values()):
+            continue
+        prepared = guide.prepare(rows)
+        each = guide.gradients(prepared)
+        total = total + dot(each, direction)
+    last = guides[-1]
+    prepared = last.prepare(rows)
+    each = last.gradients(prepared)
+    length = torch.sqrt(dot(each, each))
+    cosine = dot(each, reference) / (length * norm(reference)).clamp(min=1e-12)
+    losses = torch.stack(
+        [
+            last.loss(last.weights, x, v, f)
+            for x, v, f in zip(prepared.inputs, prepared.velocity, prepared.foretold, strict=True)
+        ]
+    )
+    broken = ~torch.isfinite(total + cosine + losses)
+    total[broken] = torch.nan
+    return {
+        "score": total.numpy(),
+        "alignment": cosine.nan_to_num(0.0).numpy(),
+        "loss": losses.numpy(),
+        "features": prepared.features.nan_to_num(0.0).half().numpy(),
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def load_job(
+    job: ScoringJob,
+) -> tuple[list[Guide], list[Direction], Direction, NDArray[np.int64]]:
+    """Guides, their directions, the reference's gradient, seeds of the episodes.
+
+    Kept from block to block in each worker.
+    """
+    frames, seeds = open_frames([job.data], progress=False)
+    guides = [Guide.load(folder, frames, job.seed) for folder in job.guides]
+    stored = load_file(job.directions)
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in stored.items():
+        part, name = key.split("/", 1)
+        parts.setdefault(part, {})[name] = value
+    return guides, [parts[str(n)] for n in range(len(guides))], parts["reference"], seeds
+
+
+def _write_directions(
+    pool: Pool, checkpoints: Sequence[Checkpoint], tracer: str, job: ScoringJob
+) -> None:
+    guides = [Guide.load(c.folder, pool.frames, job.seed) for c in checkpoints]
+    rates = [checkpoint.learning_rate for checkpoint in checkpoints]
+    found = get_tracer(tracer).directions(guides, rates, pool.rows, pool.reference, job.seed)
+    reference = guides[-1].mean_gradient(pool.reference)
+    if not float(norm(reference)) > 0.0:
+        raise DataDistillationError(
+            "gradients of the held-out samples", got="none that is finite", expected="at least one"
+        )
+    tensors = {f"{n}/{name}": v for n, part in enumerate(found) for name, v in part.items()}
+    tensors |= {f"reference/{name}": value for name, value in reference.items()}
+    temporary = job.directions + ".new"
+    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+    os.replace(temporary, job.directions)
+
+
+def _agree(folder: Path, mine: dict[str, Any]) -> None:
+    """Note what the scores are of, or hold it against what is noted."""
+    path, mine = folder / "scores.json", json.loads(json.dumps(mine))
+    if not path.is_file():
+        path.write_text(json.dumps(mine, indent=1) + "\n")
+    theirs = json.loads(path.read_text())
+    for key, value in mine.items():
+        if theirs.get(key) != value:
+            raise DataDistillationError(
+                f"{path}: {key}", got=value, expected=f"{theirs.get(key)}, or another work folder"
+            )
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"block_{number:06d}.npz"
+
+
+def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _gather(folder: Path, blocks: int, count: int) -> Scores:
+    """All blocks as one; features go to one file on disk, read where they are needed."""
+    path = folder / "features.npy"
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _FIELDS}
+    features: NDArray[np.float16] | None = None
+    at = 0
+    for number in range(blocks):
+        with np.load(_path(folder, number)) as block:
+            part = block["features"]
+            if features is None:
+                shape = (count, part.shape[1])
+                features = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+            features[at : at + len(part)] = part
+            at += len(part)
+            for name in _FIELDS:
+                columns[name].append(block[name])
+    assert features is not None, "a pool has samples"
+    merged = {name: np.concatenate(parts).astype(np.float32) for name, parts in columns.items()}
+    if not np.isfinite(merged["score"]).any():
+        raise DataDistillationError(
+            "gradients", got="not one that is finite", expected="a guide that has learned something"
+        )
+    return Scores(features=features, **merged)
