@@ -1,8 +1,8 @@
 """Chosen frames as a LeRobot dataset that trains like any other.
 
 An episode of it is what was kept of one source episode, in order; ``distilled.sample`` says which
-frames those were and how often to draw each, ``distilled.chunk`` what was commanded after each. Task
-and seed are the source's, so that training can draw the scene again.
+frames those were and how often to draw each, ``distilled.chunk`` what was commanded after each.
+Task and seed are the source's, so that training can draw the scene again.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ are chosen from the rest, and a ratio counts against all frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,24 +39,28 @@ class Pool:
         frames: all of the dataset.
         seeds: of the episodes; -1 where there is none. Shape (E,), int64.
         rows: frames that may be chosen, rising. Shape (M,), int64.
-        reference: held-out frames, for what "helps" means. Shape (R,), int64.
+        held_out: frames of held-out episodes. Shape (H,), int64.
+        reference: some of them, for what "helps" means. Shape (R,), int64.
     """
 
     frames: FrameStore
     seeds: NDArray[np.int64]
     rows: NDArray[np.int64]
+    held_out: NDArray[np.int64]
     reference: NDArray[np.int64]
 
     @property
     def tasks(self) -> list[str]:
         """Names, sorted."""
-        return sorted(set(self.frames.tasks))
+        return sorted(
+            {self.frames.tasks[e] for e in np.unique(self.frames.episode_index[self.rows])}
+        )
 
     @cached_property
     def task(self) -> NDArray[np.int64]:
         """Index into ``tasks`` of each of ``rows``. Shape (M,)."""
         number = {name: index for index, name in enumerate(self.tasks)}
-        of_episode = np.array([number[name] for name in self.frames.tasks])
+        of_episode = np.array([number.get(name, -1) for name in self.frames.tasks])
         return of_episode[self.frames.episode_index[self.rows]]
 
     @cached_property
@@ -73,28 +78,36 @@ class Pool:
         return self.task * len(PHASES) + self.phase
 
     def budget(self, ratio: float) -> int:
-        """How many samples a ratio of all frames is.
+        """How many samples a ratio of all frames, the held-out ones among them, is.
 
         Raises:
             DataDistillationError: not in (0, 1], more than there is, or less than one a task.
         """
-        count = round(ratio * len(self.frames)) if 0.0 < ratio <= 1.0 else -1
+        total = len(self.rows) + len(self.held_out)
+        count = round(ratio * total) if 0.0 < ratio <= 1.0 else -1
         least, most = len(np.unique(self.task)), len(self.rows)
         if not least <= count <= most:
             raise DataDistillationError(
                 "ratio",
-                got=f"{ratio:g}, {max(count, 0)} of {len(self.frames)} frames",
-                expected=f"{least / len(self.frames):.2g} to {most / len(self.frames):.2g}:"
+                got=f"{ratio:g}, {max(count, 0)} of {total} frames",
+                expected=f"{least / total:.2g} to {most / total:.2g}:"
                 f" at least one sample for each of the {least} tasks, and none that is held out",
             )
         return count
 
 
-def open_pool(data: str | Path, held_out: float = 0.05, most: int = 512, seed: int = 0) -> Pool:
+def open_pool(
+    data: str | Path,
+    tasks: Sequence[str] = (),
+    held_out: float = 0.05,
+    most: int = 512,
+    seed: int = 0,
+) -> Pool:
     """Open a dataset and split it.
 
     Args:
         data: its folder.
+        tasks: only these; all if empty.
         held_out: share of each task's episodes that is held out, at least one. A task with a
             single episode holds none out: what helps it is judged by the other tasks' gradient.
         most: reference frames, spread evenly over the held-out ones.
@@ -102,15 +115,18 @@ def open_pool(data: str | Path, held_out: float = 0.05, most: int = 512, seed: i
 
     Raises:
         DatasetError: a file is missing or damaged; it is named.
-        DataDistillationError: no task has two episodes.
+        DataDistillationError: a task that is not there, or no task has two episodes.
     """
     frames, seeds = open_frames([data])
     rng = np.random.default_rng([seed, 7])
-    tasks = np.array(frames.tasks)
+    of_episode, known = np.array(frames.tasks), sorted(set(frames.tasks))
+    if unknown := sorted(set(tasks) - set(known)):
+        raise DataDistillationError(f"{data}: tasks", got=unknown, expected=known)
     held: list[NDArray[np.int64]] = []
-    for name in sorted(set(frames.tasks)):
-        own = rng.permutation(np.flatnonzero(tasks == name))
+    for name in sorted(tasks) or known:
+        own = rng.permutation(np.flatnonzero(of_episode == name))
         held.append(own[: max(round(held_out * len(own)), 1)] if len(own) > 1 else own[:0])
+    wanted = np.isin(of_episode, sorted(tasks) or known)[frames.episode_index]
     is_held = np.isin(frames.episode_index, np.concatenate(held))
     reference = np.flatnonzero(is_held)
     if not len(reference):
@@ -118,7 +134,8 @@ def open_pool(data: str | Path, held_out: float = 0.05, most: int = 512, seed: i
             f"{data}", got="one episode of each task", expected="two of one, to hold one out"
         )
     picks = np.linspace(0, len(reference) - 1, min(most, len(reference))).round().astype(int)
-    return Pool(frames, seeds, np.flatnonzero(~is_held), reference[picks])
+    rows = np.flatnonzero(wanted & ~is_held)
+    return Pool(frames, seeds, rows, reference, reference[picks])
 
 
 def phases(chunks: NDArray[np.floating]) -> NDArray[np.int64]:

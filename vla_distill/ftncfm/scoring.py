@@ -95,13 +95,15 @@ def score(
         seed: of noise and draws.
         progress: show a progress bar.
 
+    Returns:
+        The scores, and the job that made them.
+
     Raises:
         DataDistillationError: the folder holds other scores, or no gradient at all is finite.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     names = tuple(str(guide.folder) for guide in guides)
     job = ScoringJob(data, names, str(folder / DIRECTIONS), seed)
-    _agree(folder, {"source": pool.frames.content_hash, "tracer": tracer, **asdict(job)})
+    agree(folder, {"source": pool.frames.content_hash, "tracer": tracer, **asdict(job)})
     if not Path(job.directions).is_file():
         _write_directions(pool, guides, tracer, job)
     blocks = [
@@ -188,9 +190,14 @@ def _write_directions(
     os.replace(temporary, job.directions)
 
 
-def _agree(folder: Path, mine: dict[str, Any]) -> None:
-    """Note what the scores are of, or hold it against what is noted."""
-    path, mine = folder / "scores.json", json.loads(json.dumps(mine))
+def agree(folder: Path, mine: dict[str, Any]) -> None:
+    """Note what a work folder is of, or hold it against what is noted.
+
+    Raises:
+        DataDistillationError: the folder is of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, mine = folder / "settings.json", json.loads(json.dumps(mine))
     if not path.is_file():
         path.write_text(json.dumps(mine, indent=1) + "\n")
     theirs = json.loads(path.read_text())
