@@ -103,7 +103,7 @@ class Trainer:
             bar = progress.add_task("train", total=self.config.steps, completed=self.step)
             begin, sums = time.perf_counter(), _Means()
             while self.step < self.config.steps:
-                sums.add(self._optimise())
+                sums.add(self.optimise())
                 self.step += 1
                 last = self.step == self.config.steps
                 if self.step % self.config.log_every == 0 or last:
@@ -117,7 +117,8 @@ class Trainer:
                     begin = time.perf_counter()
         return self._policy()
 
-    def _optimise(self) -> dict[str, float]:
+    def optimise(self) -> dict[str, float]:
+        """One optimiser step; returns its losses."""
         config, accelerator = self.config, self.accelerator
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(self.step)
