@@ -22,10 +22,11 @@ from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.evaluation.statistics import wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
-from vla_distill.ftncfm.distill import DistillDataConfig, distill_data, stopwatch
+from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
 from vla_distill.ftncfm.pool import open_pool
+from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy
@@ -93,11 +94,7 @@ class DataBenchConfig:
 
     def pilot(self) -> DataBenchConfig:
         """A tenth of it, in a folder of its own."""
-        train = replace(
-            self.train,
-            steps=max(self.train.steps // PILOT, SHORT),
-            warmup=max(self.train.warmup // PILOT, 1),
-        )
+        train = self.train.shortened(max(self.train.steps // PILOT, SHORT))
         return replace(
             self,
             train=train,
@@ -208,14 +205,8 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         summary = distill_data(small, make_executor(config.processes), progress)
         preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]
         data = str(small.out)
-    train = replace(
-        whole,
-        data=[data],
-        out=str(folder / "train"),
-        steps=config.steps(cell),
-        held_out=0.0,  # what is kept is all trained on; so is everything
-        warmup=min(whole.warmup, config.steps(cell) // 4),
-        ema=min(whole.ema, 1.0 - 5.0 / config.steps(cell)),
+    train = whole.shortened(
+        config.steps(cell), data=[data], out=str(folder / "train"), held_out=0.0
     )
     count = _train(config, train, folder)
     found = evaluate(
@@ -242,7 +233,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "low": rate.low,
         "high": rate.high,
         "episodes": len(wins),
-        "train_seconds": json.loads((folder / "seconds.json").read_text())["train"],
+        "train_seconds": spent(folder)["train"],
         "preprocess_seconds": preprocess,
         "steps": train.steps,
         "samples": samples or count,
@@ -261,9 +252,10 @@ def _train(config: DataBenchConfig, train: TrainConfig, folder: Path) -> int:
         frames, seeds = open_frames(train.data, progress=False)
         rows = np.arange(len(frames))
     simulated = bool((seeds >= TRAIN_SEED_START).all())
-    with stopwatch(folder, "train"):
-        trainer = Trainer(train, frames, seeds if simulated else None, (rows, rows[:0]))
-        trainer.run()
+    state = Path(train.out) / "state" / "step.json"
+    if not (state.is_file() and json.loads(state.read_text())["step"] == train.steps):
+        with stopwatch(folder, "train"):
+            Trainer(train, frames, seeds if simulated else None, (rows, rows[:0])).run()
     return len(rows)
 
 

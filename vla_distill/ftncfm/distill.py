@@ -6,9 +6,7 @@ Everything is kept in a work folder, which several arms share; each step goes on
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla_distill.dataset import DatasetError, layout
+from vla_distill.dataset.synthetic import is_synthetic
 from vla_distill.ftncfm.arms import (
     CONTRAST,
     FEATURES,
@@ -36,8 +35,9 @@ from vla_distill.ftncfm.guide import train_guide
 from vla_distill.ftncfm.matching import MatchConfig, match, write_matched
 from vla_distill.ftncfm.pool import Pool, open_pool
 from vla_distill.ftncfm.provenance import evidence, provenance, unusable
-from vla_distill.ftncfm.scoring import Scores, agree, score
+from vla_distill.ftncfm.scoring import Scores, score
 from vla_distill.ftncfm.weights import contrasted, to_weights
+from vla_distill.ftncfm.workfolder import agree, spent, stopwatch
 from vla_distill.report.samples_page import SamplesPage
 from vla_distill.training.config import TrainConfig
 
@@ -134,6 +134,11 @@ def distill_data(
     if traced.scores is not None:
         summary["unusable_samples"] = unusable(traced.scores)
     summary["preprocess_seconds"] = seconds(config, arm)
+    page = config.work / f"{_name(config)}.html"
+    if traced.scores is not None:
+        SamplesPage(pool, traced.scores, traced.weight, traced.contrast, chosen).write(
+            page, summary
+        )
     text = json.dumps(summary | {"samples": detail}, indent=1)
     if arm.synthetic:
         (config.out / layout.SUMMARY_PATH).write_text(text + "\n", encoding="utf-8")
@@ -142,9 +147,8 @@ def distill_data(
         write_excerpt(
             config.out, pool, rows, np.ones(len(rows)), seeds, config.origin(), text + "\n"
         )
-    if traced.scores is not None:
-        page = SamplesPage(pool, traced.scores, traced.weight, traced.contrast, chosen)
-        page.write(config.out / PAGE, summary)
+    if page.is_file():
+        shutil.copy(page, config.out / PAGE)
     return summary
 
 
@@ -221,27 +225,12 @@ def by_episode(
 
 def seconds(config: DistillDataConfig, arm: Arm) -> float:
     """What the arm took before training, its share of what others share too [s]."""
-    path = config.work / "seconds.json"
-    spent = json.loads(path.read_text()) if path.is_file() else {}
+    took = spent(config.work)
     steps = [f"choose_{_name(config)}"]
     steps += ["guide", "score"] if arm.needs >= FEATURES else []
     steps += ["contrast"] if arm.needs >= CONTRAST else []
     steps += [f"match_{_name(config)}"] if arm.synthetic else []
-    return round(sum(spent.get(step, 0.0) for step in steps), 2)
-
-
-@contextmanager
-def stopwatch(work: Path, step: str) -> Iterator[None]:
-    """Add the time of a step to what it took before, also when it is interrupted."""
-    begin, path = time.perf_counter(), work / "seconds.json"
-    try:
-        yield
-    finally:
-        spent = json.loads(path.read_text()) if path.is_file() else {}
-        spent[step] = spent.get(step, 0.0) + time.perf_counter() - begin
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(spent, indent=1) + "\n")
-        temporary.replace(path)
+    return round(sum(took.get(step, 0.0) for step in steps), 2)
 
 
 def _synthesise(
@@ -295,7 +284,7 @@ def _finished(config: DistillDataConfig) -> dict[str, Any] | None:
     summary = json.loads(path.read_text()) if path.is_file() else {}
     if summary.get("settings") == config.origin():
         return {key: value for key, value in summary.items() if key != "samples"}
-    if get_arm(config.arm).synthetic and not summary:
+    if not summary and is_synthetic(config.out):
         return None  # killed between its two files
     raise DatasetError(
         f"{config.out}", got="something else", expected="a free path, or what was asked for"

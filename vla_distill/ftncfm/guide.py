@@ -7,11 +7,12 @@ never sees them. Policies are kept at a third, two thirds and the end, for TracI
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.pool import Pool
+from vla_distill.ftncfm.workfolder import agree
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
 from vla_sim.constants import TRAIN_SEED_START
@@ -43,20 +44,19 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         folder: of the guide's run.
 
     Raises:
-        PolicyError: the folder holds another run.
+        DataDistillationError, PolicyError: the folder holds another run.
     """
     steps = max(round(SHARE * full.steps), CHECKPOINTS)
     every = math.ceil(steps / CHECKPOINTS)
-    config = replace(
-        full,
+    config = full.shortened(
+        steps,
         out=str(folder),
-        steps=steps,
-        warmup=min(full.warmup, steps // 4),
-        ema=min(full.ema, 1.0 - 5.0 / steps),  # else the average still holds the first weights
         save_every=every,
         log_every=min(full.log_every, every),
         keep_policies=True,
     )
+    agree(folder, {"source": pool.frames.content_hash, "preset": full.preset, "seed": full.seed,
+                   "steps": steps, "batch": full.batch, "rows": len(pool.rows)})  # fmt: skip
     kept = sorted({min(number * every, steps) for number in range(1, CHECKPOINTS + 1)})
     folders = [folder / f"policy_{step:06d}" for step in kept]
     if not all((path / "tokenizer.json").is_file() for path in folders):

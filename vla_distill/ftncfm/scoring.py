@@ -7,7 +7,6 @@ computed again. The work folder notes what the scores are of, and refuses anythi
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
+from torch.func import vmap
 
 from vla_distill.dataset.source import open_frames
 from vla_distill.ftncfm.errors import DataDistillationError
@@ -27,6 +27,7 @@ from vla_distill.ftncfm.gradients import Guide, dot, norm
 from vla_distill.ftncfm.guide import Checkpoint
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.tracing import Direction, get_tracer
+from vla_distill.ftncfm.workfolder import agree
 
 BLOCK = 128
 """Frames scored together."""
@@ -128,21 +129,14 @@ def score_block(
     rows = block[1]
     total = torch.zeros(len(rows))
     for guide, direction in zip(guides, directions, strict=True):
-        if not any(value.any() for value in direction.values()):
-            continue
-        prepared = guide.prepare(rows)
-        each = guide.gradients(prepared)
-        total = total + dot(each, direction)
-    last = guides[-1]
-    prepared = last.prepare(rows)
-    each = last.gradients(prepared)
+        if guide is guides[-1] or any(value.any() for value in direction.values()):
+            prepared = guide.prepare(rows)
+            each = guide.gradients(prepared)
+            total = total + dot(each, direction)
     length = torch.sqrt(dot(each, each))
     cosine = dot(each, reference) / (length * norm(reference)).clamp(min=1e-12)
-    losses = torch.stack(
-        [
-            last.loss(last.weights, x, v, f)
-            for x, v, f in zip(prepared.inputs, prepared.velocity, prepared.foretold, strict=True)
-        ]
+    losses = vmap(guide.loss, in_dims=(None, 0, 0, 0))(
+        guide.weights, prepared.inputs, prepared.velocity, prepared.foretold
     )
     broken = ~torch.isfinite(total + cosine + losses)
     total[broken] = torch.nan
@@ -188,24 +182,6 @@ def _write_directions(
     temporary = job.directions + ".new"
     save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
     os.replace(temporary, job.directions)
-
-
-def agree(folder: Path, mine: dict[str, Any]) -> None:
-    """Note what a work folder is of, or hold it against what is noted.
-
-    Raises:
-        DataDistillationError: the folder is of something else.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / "settings.json", json.loads(json.dumps(mine))
-    if not path.is_file():
-        path.write_text(json.dumps(mine, indent=1) + "\n")
-    theirs = json.loads(path.read_text())
-    for key, value in mine.items():
-        if theirs.get(key) != value:
-            raise DataDistillationError(
-                f"{path}: {key}", got=value, expected=f"{theirs.get(key)}, or another work folder"
-            )
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -52,7 +52,7 @@ class SamplesPage:
         """
         settings = summary["settings"]
         known = np.flatnonzero(self.scores.finite)
-        order = known[np.argsort(-self.weight[known] * 1e6 - self.scores.score[known] * 1e-9)]
+        order = known[np.lexsort((-self.scores.score[known], -self.weight[known]))]
         worst = known[np.argsort(self.scores.score[known])]
         few = min(SHOWN, len(known) // 2)
         text = render(
