@@ -29,6 +29,7 @@ from vla_distill.ftncfm.executor import Executor
 from vla_distill.ftncfm.gradients import dot, norm
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.scoring import Scores, ScoringJob, load_job
+from vla_sim.constants import TRAIN_SEED_START
 
 SHARE = 0.05
 """Of the samples that are verified: the best ones by score."""
@@ -130,7 +131,7 @@ def minimal(found: Sequence[CounterExample], image: NDArray[np.uint8]) -> Counte
 def moment_of(frames: Any, seeds: NDArray[np.int64], row: int) -> Moment | None:
     """The frame as the simulator can set it up; None for data that is not simulated."""
     episode = int(frames.episode_index[row])
-    if seeds[episode] < 0 or not np.isfinite(frames.keypoints[row]).all():
+    if seeds[episode] < TRAIN_SEED_START or not np.isfinite(frames.keypoints[row]).all():
         return None
     state, target = frames.state[row].astype(float), frames.keypoints[row, :3].astype(float)
     return Moment(frames.tasks[episode], int(seeds[episode]), state, target)
