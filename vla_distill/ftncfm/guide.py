@@ -56,7 +56,7 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         keep_policies=True,
     )
     agree(folder, {"source": pool.frames.content_hash, "preset": full.preset, "seed": full.seed,
-                   "steps": steps, "batch": full.batch, "rows": len(pool.rows)})  # fmt: skip
+                   "steps": steps, "batch": full.batch, "rows": int(pool.rows.sum())})  # fmt: skip
     kept = sorted({min(number * every, steps) for number in range(1, CHECKPOINTS + 1)})
     folders = [folder / f"policy_{step:06d}" for step in kept]
     if not all((path / "tokenizer.json").is_file() for path in folders):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_distill.dataset import FrameStore, layout
 from vla_distill.dataset.store import NO_ERROR
@@ -66,9 +65,9 @@ def on_disk(folder: Path, store: FrameStore) -> Path:
 
 
 def guide(store: FrameStore, seed: int = 0) -> Guide:
-    """Untrained: its output layer is zero, so it predicts the mean of nothing."""
-    return Guide(VlaPolicy.random("test", seed), store, seed)
-
-
-def indices(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.flatnonzero(mask)
+    """Untrained: it predicts zero, does not look at the noisy actions, and knows the way alone."""
+    policy = VlaPolicy.random("test", seed)
+    mean = policy.statistics.action_mean
+    mean[:, [3, 7, 9]] = (1.0, 1.0, 0.08)  # no rotation, and an open gripper
+    policy.network.head.embed.weight.data.zero_()
+    return Guide(policy, store, seed)
