@@ -33,6 +33,8 @@ from vla_policy.checkpoint import load_policy
 from vla_sim.constants import TRAIN_SEED_START
 
 FULL, FULL_SHORT = "full", "full_short"
+EPISODES = "_episodes"
+"""At the end of an arm's name: it chooses whole episodes instead of frames."""
 SHORT = 5
 """A small set's training is so many times shorter than the full one."""
 SEEDS = (42, 123, 1024)
@@ -50,6 +52,11 @@ class Run:
     seed: int
 
     @property
+    def whole(self) -> bool:
+        """Whether it trains on all data."""
+        return self.arm in (FULL, FULL_SHORT)
+
+    @property
     def name(self) -> str:
         """Of its folders."""
         return f"{self.arm}_{self.ratio:g}_{self.seed}"
@@ -64,7 +71,8 @@ class DataBenchConfig:
         train: the full run.
         work: where everything is kept.
         tasks: that are trained and evaluated.
-        arms: at the main ratio; ``full`` and ``full_short`` may be among them.
+        arms: at the main ratio; ``full``, ``full_short``, and names that end in ``_episodes`` may be
+            among them.
         ratio: the main one.
         best: arms that are also run at ``more_ratios``.
         more_ratios: e.g. 1 % and 10 %.
@@ -78,7 +86,7 @@ class DataBenchConfig:
     train: TrainConfig
     work: Path
     tasks: tuple[str, ...]
-    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS)
+    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES)
     ratio: float = 0.05
     best: tuple[str, ...] = ()
     more_ratios: tuple[float, ...] = (0.01, 0.1)
@@ -90,7 +98,7 @@ class DataBenchConfig:
     def __post_init__(self) -> None:
         for arm in (*self.arms, *self.best):
             if arm not in (FULL, FULL_SHORT):
-                get_arm(arm)
+                get_arm(arm.removesuffix(EPISODES))
 
     def pilot(self) -> DataBenchConfig:
         """A tenth of it, in a folder of its own."""
@@ -121,7 +129,8 @@ def cost(config: DataBenchConfig) -> dict[str, float]:
     """What is to come: trainings, optimiser steps in all (guides too), episodes."""
     runs = config.runs()
     steps = sum(config.steps(run) for run in runs)
-    guides = any(a not in (FULL, FULL_SHORT) and ARMS[a].needs >= FEATURES for a in config.arms)
+    small = {cell.arm.removesuffix(EPISODES) for cell in runs if not cell.whole}
+    guides = any(ARMS[name].needs >= FEATURES for name in small)
     steps += round(SHARE * config.train.steps) * len(config.seeds) * guides
     return {
         "trainings": len(runs),
@@ -191,14 +200,15 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
     whole = replace(config.train, seed=cell.seed, data=[config.data])
     preprocess, samples = 0.0, 0
     data = config.data
-    if cell.arm not in (FULL, FULL_SHORT):
+    if not cell.whole:
         small = DistillDataConfig(
             data=config.data,
             out=folder / "data",
             work=shared,
             train=whole,
             ratio=cell.ratio,
-            arm=cell.arm,
+            arm=cell.arm.removesuffix(EPISODES),
+            unit="episodes" if cell.arm.endswith(EPISODES) else "frames",
             tasks=config.tasks,
             seed=cell.seed,
         )

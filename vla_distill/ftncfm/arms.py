@@ -80,6 +80,27 @@ class StratifiedRandom:
         return by_group(candidates.group, count, lambda own, few: rng.permutation(own)[:few])
 
 
+class PhaseBalanced:
+    """Any, but of each task and phase equally many: the contacts are few, and the hard part.
+
+    Not in the paper; a candidate to do better.
+    """
+
+    name: ClassVar[str] = "phase_balanced"
+    needs: ClassVar[int] = NOTHING
+    synthetic: ClassVar[bool] = False
+
+    def choose(self, candidates: Candidates, count: int, rng: Generator) -> NDArray[np.int64]:
+        """See :class:`Arm`."""
+        orders = [
+            rng.permutation(np.flatnonzero(candidates.group == name))
+            for name in np.unique(candidates.group)
+        ]
+        place = np.concatenate([np.arange(len(order)) for order in orders])
+        # Groups take turns until all is taken; small ones are used up.
+        return np.concatenate(orders)[np.argsort(place, kind="stable")[:count]]
+
+
 class Herding:
     """Means of features stay what they are (Welling, ICML 2009), in each task and phase."""
 
@@ -175,7 +196,7 @@ class WeightedContrast(UniformNcfm):
 ARMS: dict[str, type[Arm]] = {
     kind.name: kind
     for kind in (
-        Random, StratifiedRandom, Herding, KCenter, TopInfluence,
+        Random, StratifiedRandom, PhaseBalanced, Herding, KCenter, TopInfluence,
         UniformNcfm, WeightedNcfm, WeightedContrast,
     )
 }  # fmt: skip

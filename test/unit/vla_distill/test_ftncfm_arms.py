@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,12 +41,19 @@ def test_every_arm_keeps_its_budget_and_nothing_twice(candidates, name: str, cou
     np.testing.assert_array_equal(chosen, again)
 
 
-@pytest.mark.parametrize("name", sorted(set(ARMS) - {"random", "top_influence"}))
-def test_all_arms_but_two_keep_the_share_of_each_group(candidates, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(ARMS) - {"random", "top_influence", "phase_balanced"}))
+def test_all_arms_but_three_keep_the_share_of_each_group(candidates, name: str) -> None:
     chosen = get_arm(name).choose(candidates, 40, np.random.default_rng(1))
     for group in np.unique(candidates.group):
         whole = (candidates.group == group).mean()
         assert abs((candidates.group[chosen] == group).sum() - 40 * whole) < 1
+
+
+def test_a_balanced_choice_takes_equally_many_until_a_group_is_used_up(candidates) -> None:
+    group = np.repeat([0, 1, 2], [3, 97, 100])
+    few = replace(candidates, group=group)
+    chosen = get_arm("phase_balanced").choose(few, 43, np.random.default_rng(1))
+    assert np.bincount(group[chosen]).tolist() == [3, 20, 20]
 
 
 def test_herding_keeps_means_and_k_center_covers(candidates) -> None:

@@ -88,11 +88,11 @@ BENCH = DataBenchConfig(
 
 def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
     runs = BENCH.runs()
-    assert len(runs) == 3 * (len(ARMS) + 2) == len({run.name for run in runs})
+    assert len(runs) == 3 * (len(ARMS) + 3) == len({run.name for run in runs})
     assert all(BENCH.steps(run) == (1000 if run.arm == FULL else 200) for run in runs)
     assert {run.ratio for run in runs if run.arm in (FULL, FULL_SHORT)} == {1.0}
     told = cost(BENCH)
-    assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 1) + 150)
+    assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 2) + 150)
     assert told["episodes"] == len(runs) * 100 * 2
     pilot = cost(BENCH.pilot())
     assert pilot["steps"] * 25 < told["steps"] and pilot["trainings"] * 3 == len(runs)
