@@ -71,7 +71,7 @@ class DataBenchConfig:
         train: the full run.
         work: where everything is kept.
         tasks: that are trained and evaluated.
-        arms: at the main ratio; ``full``, ``full_short``, and names that end in ``_episodes`` may be
+        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes`` may be
             among them.
         ratio: the main one.
         best: arms that are also run at ``more_ratios``.
