@@ -40,6 +40,8 @@ SHIFT = (0.06, 0.12)
 """How far a thing is moved [m]."""
 ROOM = 0.06
 """Free distance between middles at a thing's new place [m]."""
+NEAREST = 0.18
+"""Least x of a thing's new place [m]."""
 SHRINK = 0.7
 """By which an object is resized; grown, the largest would not fit between the fingers."""
 
@@ -178,7 +180,7 @@ def moved(layout: Layout, name: str, rng: Generator) -> Layout | None:
         angle, way = rng.uniform(0.0, 2 * np.pi), rng.uniform(*SHIFT)
         place = np.array([mine.x + way * np.cos(angle), mine.y + way * np.sin(angle)])
         free = (np.linalg.norm(others - place, axis=1) > ROOM).all()
-        if free and place[0] > 0.18 and np.linalg.norm(place) < REACH:
+        if free and place[0] > NEAREST and np.linalg.norm(place) < REACH:
             return _with(layout, name, float(place[0]), float(place[1]))
     return None
 

@@ -126,17 +126,17 @@ def score_block(
 ) -> dict[str, NDArray[np.floating]]:
     """Scores of one block: a function of the job and the block's rows."""
     guides, directions, reference, _ = load_job(job)
-    rows = block[1]
-    total = torch.zeros(len(rows))
-    for guide, direction in zip(guides, directions, strict=True):
-        if guide is guides[-1] or any(value.any() for value in direction.values()):
-            prepared = guide.prepare(rows)
-            each = guide.gradients(prepared)
-            total = total + dot(each, direction)
+    rows, last = block[1], guides[-1]
+    prepared = last.prepare(rows)
+    each = last.gradients(prepared)
+    total = dot(each, directions[-1])
+    for guide, direction in zip(guides[:-1], directions[:-1], strict=True):
+        if any(value.any() for value in direction.values()):
+            total = total + dot(guide.gradients(guide.prepare(rows)), direction)
     length = torch.sqrt(dot(each, each))
     cosine = dot(each, reference) / (length * norm(reference)).clamp(min=1e-12)
-    losses = vmap(guide.loss, in_dims=(None, 0, 0, 0))(
-        guide.weights, prepared.inputs, prepared.velocity, prepared.foretold
+    losses = vmap(last.loss, in_dims=(None, 0, 0, 0))(
+        last.weights, prepared.inputs, prepared.velocity, prepared.foretold
     )
     broken = ~torch.isfinite(total + cosine + losses)
     total[broken] = torch.nan
