@@ -12,6 +12,7 @@ from ftncfm_frames import frames, guide
 from vla_distill.ftncfm.gradients import dot
 from vla_distill.ftncfm.tracing import (
     TRACERS,
+    Lissa,
     Sketch,
     gauss_newton,
     get_tracer,
@@ -33,7 +34,10 @@ def planted():
 
 
 @pytest.mark.parametrize("name", sorted(TRACERS))
-def test_wrong_labels_come_out_harmful_and_right_ones_helpful(planted, name: str) -> None:
+def test_wrong_labels_come_out_harmful_and_right_ones_helpful(
+    planted, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lissa, "depth", 5)  # signs are right long before it converges
     store, wrong = planted
     judge, rows, reference = guide(store), np.arange(20), np.arange(20, 30)
     directions = get_tracer(name).directions([judge], [1.0], rows, reference, seed=0)
