@@ -264,7 +264,9 @@ def _synthesise(
             groups.append(dict(arrays))
     write_matched(config.out, pool, groups, seeds)
     ends = [group["discrepancy"][[0, -1]] for group in groups if len(group["discrepancy"])]
-    first, last = np.mean(ends, axis=0) if ends else (float("nan"), float("nan"))
+    if not ends:
+        return {}
+    first, last = np.mean(ends, axis=0)
     return {"first_round": float(first), "last_round": float(last)}
 
 
