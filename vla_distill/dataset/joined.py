@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_distill.dataset.errors import DatasetError
-from vla_distill.dataset.store import NO_ERROR, Chosen, FrameStore
+from vla_distill.dataset.store import NO_ERROR, Chosen, FrameStore, Images
 
 
 class JoinedImages:
@@ -18,9 +18,9 @@ class JoinedImages:
         parts: arrays of shape (N_i, cameras, H, W, 3).
     """
 
-    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
+    def __init__(self, parts: Sequence[Images]) -> None:
         self._parts = parts
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._starts = np.cumsum([0, *(part.shape[0] for part in parts)])
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -90,7 +90,7 @@ def match(
             )
             temporary = path.with_suffix(".new")
             with temporary.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, allow_pickle=False, **arrays)
             temporary.replace(path)
         done += len(start)
         yield done, len(chosen)

@@ -191,7 +191,7 @@ def _path(folder: Path, number: int) -> Path:
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -163,10 +163,10 @@ def gauss_newton(guide: Guide, prepared: Prepared, vector: Weights) -> Direction
     def predict(weights: Weights) -> Tensor:
         return functional_call(guide.tail, dict(weights), (inputs,))
 
-    out, tangent = jvp(predict, (guide.weights,), (dict(vector),))
+    out, tangent = jvp(predict, (guide.weights,), (dict(vector),))[:2]
     weight = prepared.foretold / (prepared.foretold.sum(1, keepdim=True) * draws * out.shape[-1])
     curved = 2.0 / batch * weight.repeat_interleave(draws, 0) * tangent
-    _, pull = vjp(predict, guide.weights)
+    pull = vjp(predict, guide.weights)[1]
     return pull(curved)[0]
 
 
