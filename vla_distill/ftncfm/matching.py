@@ -26,6 +26,7 @@ from vla_distill.dataset.synthetic import SyntheticEpisode, write_synthetic
 from vla_distill.ftncfm.discrepancy import ALPHA, Frequencies, characteristic, discrepancy
 from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.pool import Pool
+from vla_distill.ftncfm.workfolder import write_arrays
 from vla_distill.training.samples import Batch
 
 
@@ -88,10 +89,7 @@ def match(
             arrays = match_group(
                 guide, pool.rows[start], features[own], weight[own], config, seed + int(number)
             )
-            temporary = path.with_suffix(".new")
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            temporary.replace(path)
+            write_arrays(path, arrays)
         done += len(start)
         yield done, len(chosen)
 

@@ -27,7 +27,7 @@ from vla_distill.ftncfm.gradients import Guide, dot, norm
 from vla_distill.ftncfm.guide import Checkpoint
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.tracing import Direction, get_tracer
-from vla_distill.ftncfm.workfolder import agree
+from vla_distill.ftncfm.workfolder import agree, write_arrays
 
 BLOCK = 128
 """Frames scored together."""
@@ -116,7 +116,7 @@ def score(
     with Progress(*columns, disable=not progress) as bar:
         task = bar.add_task("score", total=len(blocks), completed=len(blocks) - len(missing))
         for (number, _), found in executor.map(functools.partial(score_block, job), missing):
-            _write(_path(folder, number), found)
+            write_arrays(_path(folder, number), found)
             bar.advance(task)
     return _gather(folder, len(blocks), len(pool.rows)), job
 
@@ -186,15 +186,6 @@ def _write_directions(
 
 def _path(folder: Path, number: int) -> Path:
     return folder / f"block_{number:06d}.npz"
-
-
-def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _gather(folder: Path, blocks: int, count: int) -> Scores:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vla_distill.ftncfm.errors import DataDistillationError
 
@@ -28,6 +31,16 @@ def agree(folder: Path, settings: Mapping[str, Any]) -> None:
             raise DataDistillationError(
                 f"{path}: {key}", got=value, expected=f"{theirs.get(key)}, or another work folder"
             )
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an .npz file, all or nothing."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 @contextmanager
