@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -15,6 +15,7 @@ from vla_arm.joint_table import HOME, get_arm
 from vla_sim.constants import CAMERAS, CONTROL_DT, HOLD_TIME, IMAGE_SIZE, PHYSICS_DT
 from vla_sim.errors import SimulationError
 from vla_sim.events import Events
+from vla_sim.scene.layout import Layout
 from vla_sim.scene.world import ARM_JOINTS, World
 from vla_sim.tasks import Aim, TaskStatus, draw_episode
 from vla_sim.truth import Truth
@@ -130,7 +131,13 @@ class Simulation:
         return float(self.data.time)
 
     def reset(
-        self, task: str, seed: int, *, instructions: str = "train", swap: bool = False
+        self,
+        task: str,
+        seed: int,
+        *,
+        instructions: str = "train",
+        swap: bool = False,
+        change: Callable[[Layout], Layout] | None = None,
     ) -> Episode:
         """Begin an episode.
 
@@ -139,11 +146,13 @@ class Simulation:
             seed: 0 or more; scene, look and instruction follow from it and the task alone.
             instructions: which set of phrasings, ``train``, ``new_sentences`` or ``new_words``.
             swap: keep every byte of the scene, but name another object of it.
+            change: makes another scene of the one that was drawn; names must stay.
 
         Raises:
             SimulationError: unknown task or set of phrasings, or a negative seed.
         """
         judge, layout, aim, sentence = draw_episode(task, seed, instructions, swap)
+        layout = change(layout) if change else layout
         self._world.apply(layout, self.data)
         self.data.qpos[self._qpos] = HOME
         self.data.qpos[self._fingers] = OPEN / 2
@@ -158,6 +167,19 @@ class Simulation:
             layout.names,
         )  # fmt: skip
         return self._episode
+
+    def place_arm(self, joints: ArrayLike, opening: float, commanded: float) -> None:
+        """Put the arm somewhere, at rest, as if it had been sent there.
+
+        Args:
+            joints: Shape (6,) [rad].
+            opening: of the gripper, measured [m].
+            commanded: of the gripper, last asked for [m].
+        """
+        self.data.qpos[self._qpos] = self.data.ctrl[self._servos] = joints
+        self.data.qpos[self._fingers] = opening / 2
+        self.data.ctrl[self._gripper] = commanded
+        mujoco.mj_forward(self.model, self.data)
 
     def joint_state(self) -> JointState:
         """The arm's joints as measured now."""

@@ -33,9 +33,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Run, and say where the policy is."""
-    import numpy as np
-
-    from vla_distill.dataset import Dataset, joined
+    from vla_distill.dataset.source import open_frames
     from vla_distill.training.config import TrainConfig
     from vla_distill.training.trainer import Trainer
     from vla_sim.constants import TRAIN_SEED_START
@@ -49,10 +47,8 @@ def main(arguments: Arguments) -> int:
         threads=arguments.threads,
         init=arguments.init,
     )
-    datasets = [Dataset(folder) for folder in config.data]
-    seeds = np.array([record.seed for dataset in datasets for record in dataset.episodes])
+    frames, seeds = open_frames(config.data)
     simulated = bool((seeds >= TRAIN_SEED_START).all())
-    frames = joined([dataset.cache() for dataset in datasets], list(config.data))
     trainer = Trainer(config, frames, seeds if simulated else None)
     trainer.run()
     if trainer.accelerator.is_main_process:

@@ -53,7 +53,7 @@ def assemble(
     stats = {key: statistics.aggregate([part[key] for part in parts]) for key in keys}
     _write_json(stats, path / layout.STATISTICS_PATH)
     _write_json(config, path / layout.COLLECTION_PATH)
-    features = layout.features(cameras, image_size, fps, video.INFO)
+    features = layout.features(cameras, image_size, fps, video.INFO, layout.CHUNK in keys)
     total = rows[-1]["dataset_to_index"]
     info = layout.info(features, fps, len(rows), total, len(instructions))
     _write_json(info, path / layout.INFO_PATH)
@@ -132,7 +132,8 @@ def _columns(
     names = (*layout.VECTORS, layout.DISTURBANCE)
     try:
         with np.load(folder / "arrays.npz") as arrays:
-            columns: dict[str, NDArray[Any]] = {name: arrays[name] for name in names}
+            more = [name for name in layout.DISTILLED if name in arrays]
+            columns: dict[str, NDArray[Any]] = {name: arrays[name] for name in (*names, *more)}
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"{folder}/arrays.npz", got=error, expected=f"{names}") from error
     number = np.arange(count)

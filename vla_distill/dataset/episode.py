@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class EpisodeFrames:
         task: name of the task in the suite.
         seed: seed of the scene; (task, seed) identifies the episode.
         noise: what disturbed the episode, ``"none"`` if nothing did.
+        chosen: columns of :data:`layout.DISTILLED` where these are frames chosen out of an episode,
+            not all of it: what followed each. Shape (T, n), float32.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
@@ -41,6 +43,7 @@ class EpisodeFrames:
     task: str
     seed: int
     noise: str = "none"
+    chosen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.state)
@@ -70,6 +73,8 @@ class EpisodeFrames:
             (layout.KEYPOINTS, self.keypoints, (len(layout.KEYPOINT_NAMES),), np.float32),
             (layout.DISTURBANCE, self.disturbance, (), np.int64),
         ]
+        for key, values in self.chosen.items():
+            arrays.append((key, values, (len(layout.DISTILLED[key]),), np.float32))
         for key, array, shape, dtype in arrays:
             if array.shape != (count, *shape) or array.dtype != dtype:
                 raise DatasetError(

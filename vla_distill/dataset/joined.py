@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_distill.dataset.errors import DatasetError
-from vla_distill.dataset.store import NO_ERROR, FrameStore
+from vla_distill.dataset.store import NO_ERROR, Chosen, FrameStore, Images
 
 
 class JoinedImages:
@@ -18,9 +18,9 @@ class JoinedImages:
         parts: arrays of shape (N_i, cameras, H, W, 3).
     """
 
-    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
+    def __init__(self, parts: Sequence[Images]) -> None:
         self._parts = parts
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._starts = np.cumsum([0, *(part.shape[0] for part in parts)])
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -41,7 +41,7 @@ def joined(stores: Sequence[FrameStore], names: Sequence[str]) -> FrameStore:
         names: what to call them in errors.
 
     Raises:
-        DatasetError: their cameras or image sizes differ.
+        DatasetError: their cameras or image sizes differ, or only some hold chosen frames.
     """
     first = stores[0]
     if len(stores) == 1:
@@ -53,6 +53,7 @@ def joined(stores: Sequence[FrameStore], names: Sequence[str]) -> FrameStore:
         )
         if mine != expected:
             raise DatasetError(name, got=mine, expected=f"{expected} as in {names[0]}")
+    chosen = _chosen(stores, names)
     frames = np.cumsum([0, *(len(store) for store in stores[:-1])])
     episodes = np.cumsum([0, *(len(store.tasks) for store in stores[:-1])])
     sentences = np.cumsum([0, *(len(store.instructions) for store in stores[:-1])])
@@ -79,4 +80,17 @@ def joined(stores: Sequence[FrameStore], names: Sequence[str]) -> FrameStore:
         tasks=[task for store in stores for task in store.tasks],
         cameras=first.cameras,
         content_hash="+".join(store.content_hash for store in stores),
+        chosen=chosen,
     )
+
+
+def _chosen(stores: Sequence[FrameStore], names: Sequence[str]) -> Chosen | None:
+    """What chosen frames keep, of all stores."""
+    parts = [store.chosen for store in stores if store.chosen is not None]
+    if not parts:
+        return None
+    for store, name in zip(stores, names, strict=True):
+        if store.chosen is None:
+            raise DatasetError(name, got="whole episodes", expected="chosen frames as the others")
+    fields = Chosen.__dataclass_fields__
+    return Chosen(**{key: np.concatenate([getattr(p, key) for p in parts]) for key in fields})

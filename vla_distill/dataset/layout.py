@@ -46,6 +46,17 @@ VECTORS: dict[str, tuple[str, ...]] = {
 }
 """The float32 columns of a frame and the names of their numbers, in order of ``info.json``."""
 
+CHUNK = "distilled.chunk"
+SAMPLE = "distilled.sample"
+SAMPLE_NAMES = ("weight", "source_frame", "foretold")
+HORIZON = 16
+"""Targets of a chunk that a dataset of chosen frames keeps with each."""
+DISTILLED: dict[str, tuple[str, ...]] = {
+    CHUNK: tuple(f"{name}_{step}" for step in range(HORIZON) for name in ACTION_NAMES),
+    SAMPLE: SAMPLE_NAMES,
+}
+"""Further float32 columns of a dataset of chosen frames: what followed each in its source."""
+
 
 def video_key(camera: str) -> str:
     """Feature key of a camera, e.g. ``observation.images.front``."""
@@ -53,7 +64,11 @@ def video_key(camera: str) -> str:
 
 
 def features(
-    cameras: Sequence[str], image_size: tuple[int, int], fps: int, video: dict[str, Any]
+    cameras: Sequence[str],
+    image_size: tuple[int, int],
+    fps: int,
+    video: dict[str, Any],
+    distilled: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """The ``features`` of ``info.json``.
 
@@ -62,6 +77,7 @@ def features(
         image_size: height and width [px].
         fps: frames per second.
         video: codec and pixel format, as ``video.codec`` and so on.
+        distilled: whether frames were chosen, so that each keeps what followed it.
     """
     height, width = image_size
     result: dict[str, dict[str, Any]] = {}
@@ -80,7 +96,7 @@ def features(
                 "has_audio": False,
             },
         }
-    for key, names in VECTORS.items():
+    for key, names in (VECTORS | (DISTILLED if distilled else {})).items():
         result[key] = {"dtype": "float32", "shape": [len(names)], "names": list(names)}
     result[DISTURBANCE] = {"dtype": "int64", "shape": [1], "names": None}
     result["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}

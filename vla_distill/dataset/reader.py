@@ -127,12 +127,13 @@ class Dataset:
         """
         files = sorted({self.data_path(record) for record in self.episodes})
         names = ["frame_index", "episode_index", "index", "task_index"]
-        vectors = [key for key in layout.VECTORS if key in self.info["features"]]
+        known = layout.VECTORS | layout.DISTILLED
+        vectors = [key for key in known if key in self.info["features"]]
         found: dict[str, list[NDArray[Any]]] = {}
         for file in files:
             content = table.read(file, [*names, *vectors])
             for key in vectors:
-                values = table.matrix(content, key, len(layout.VECTORS[key]), file)
+                values = table.matrix(content, key, len(known[key]), file)
                 found.setdefault(key, []).append(values)
             for key in names:
                 found.setdefault(key, []).append(table.integers(content, key, file))

@@ -53,7 +53,7 @@ def of_episode(frames: EpisodeFrames) -> Statistics:
         layout.KEYPOINTS: frames.keypoints,
         layout.DISTURBANCE: frames.disturbance,
     }
-    result = {key: of_vectors(values) for key, values in vectors.items()}
+    result = {key: of_vectors(values) for key, values in (vectors | dict(frames.chosen)).items()}
     return result | {layout.video_key(name): of_images(i) for name, i in frames.images.items()}
 
 

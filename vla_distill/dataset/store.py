@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,36 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What N chosen frames keep, as their neighbours are not there (``vla distill-data``).
+
+    Attributes:
+        chunk: commanded poses and openings that followed. Shape (N, HORIZON, 7), float32 [m, rad].
+        weight: how often to draw each, relative. Shape (N,), float32.
+        source_frame: number of the frame in the episode that it was taken from. Shape (N,), int64.
+        foretold: targets at the chunk's start that continue what was seen. Shape (N,), int64.
+    """
+
+    chunk: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    source_frame: NDArray[np.int64]
+    foretold: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, columns: Mapping[str, NDArray]) -> Chosen | None:
+        """From the columns of a dataset; None where it holds whole episodes."""
+        if layout.CHUNK not in columns:
+            return None
+        weight, source_frame, foretold = columns[layout.SAMPLE].T
+        return cls(
+            columns[layout.CHUNK].reshape(len(weight), layout.HORIZON, -1),
+            weight,
+            source_frame.astype(np.int64),
+            foretold.astype(np.int64),
+        )
+
+
+@dataclass(frozen=True)
 class FrameStore:
     """The N frames of a dataset, in order.
 
@@ -62,6 +93,7 @@ class FrameStore:
         tasks: name of the task, by episode.
         cameras: names of the cameras, in the order of ``images``.
         content_hash: identifies the dataset's content.
+        chosen: what frames chosen out of episodes keep of what followed; None for whole episodes.
     """
 
     images: Images
@@ -78,9 +110,35 @@ class FrameStore:
     tasks: list[str]
     cameras: tuple[str, ...]
     content_hash: str
+    chosen: Chosen | None = None
 
     def __len__(self) -> int:
         return len(self.state)
+
+    @property
+    def scene_frame(self) -> NDArray[np.int64]:
+        """Number of the frame in the episode as it was recorded. Shape (N,)."""
+        return self.chosen.source_frame if self.chosen else self.frame_index
+
+    def chunks(self, frames: NDArray[np.int64], horizon: int) -> NDArray[np.float32]:
+        """The chunk of each frame: what was commanded from there on; see :meth:`chunk_indices`.
+
+        Args:
+            frames: shape (B,).
+            horizon: targets of a chunk.
+
+        Returns:
+            Shape (B, horizon, 7), float32 [m, rad].
+
+        Raises:
+            DatasetError: chosen frames keep fewer targets than that.
+        """
+        if self.chosen is None:
+            return self.action[self.chunk_indices(frames, horizon)]
+        kept = self.chosen.chunk.shape[1]
+        if horizon > kept:
+            raise DatasetError("horizon", got=horizon, expected=f"at most {kept}, as is kept here")
+        return self.chosen.chunk[frames, :horizon]
 
     def chunk_indices(self, frames: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
         """Frames whose actions make the chunk of each frame; an episode's last action repeats.
@@ -108,6 +166,8 @@ class FrameStore:
         Returns:
             Shape (B, horizon). The first target is always good.
         """
+        if self.chosen is not None:
+            return np.arange(horizon) < self.chosen.foretold[frames, None]
         ahead = frames[:, None] + np.arange(horizon)
         return ahead <= self.error_index[frames][:, None]
 
@@ -150,6 +210,7 @@ def open_store(dataset: Dataset, folder: Path) -> FrameStore:
         tasks=[record.task for record in dataset.episodes],
         cameras=dataset.cameras,
         content_hash=dataset.content_hash,
+        chosen=Chosen.read(columns),
     )
 
 

@@ -17,11 +17,10 @@ from vla_distill.dataset import layout
 from vla_distill.dataset.errors import DatasetError
 
 
-def frame_schema() -> pa.Schema:
+def frame_schema(distilled: bool = False) -> pa.Schema:
     """Columns of the data files: one row a frame."""
-    fields = [
-        pa.field(key, pa.list_(pa.float32(), len(names))) for key, names in layout.VECTORS.items()
-    ]
+    vectors = layout.VECTORS | (layout.DISTILLED if distilled else {})
+    fields = [pa.field(key, pa.list_(pa.float32(), len(names))) for key, names in vectors.items()]
     fields += [pa.field(layout.DISTURBANCE, pa.int64()), pa.field("timestamp", pa.float32())]
     names = ("frame_index", "episode_index", "index", "task_index")
     return pa.schema([*fields, *(pa.field(name, pa.int64()) for name in names)])
@@ -30,14 +29,15 @@ def frame_schema() -> pa.Schema:
 def frame_table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
     """Rows of a data file from arrays of shape (T, n) or (T,)."""
     arrays: list[pa.Array] = []
-    for item in frame_schema():
+    schema = frame_schema(layout.CHUNK in columns)
+    for item in schema:
         values = np.ascontiguousarray(columns[item.name])
         if pa.types.is_fixed_size_list(item.type):
             flat = pa.array(values.ravel(), item.type.value_type)
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, item.type.list_size))
         else:
             arrays.append(pa.array(values, item.type))
-    return pa.Table.from_arrays(arrays, schema=frame_schema())
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def tasks_table(instructions: Sequence[str]) -> pa.Table:

@@ -124,6 +124,7 @@ class DatasetWriter:
                 layout.ACTION: frames.action,
                 layout.KEYPOINTS: frames.keypoints,
                 layout.DISTURBANCE: frames.disturbance,
+                **frames.chosen,
             },
         )
         note = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class TrainConfig:
             as without that it is ten times slower than float32.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
+        keep_policies: keep the policy of every save, as ``policy_STEP``.
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
@@ -67,6 +68,7 @@ class TrainConfig:
     init: str = ""
     log_every: int = 50
     save_every: int = 500
+    keep_policies: bool = False
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +81,12 @@ class TrainConfig:
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
                 raise PolicyError(name, got=getattr(self, name), expected=f"one of {known}")
+
+    def shortened(self, steps: int, **changes: Any) -> TrainConfig:
+        """A run of so many steps with warm-up and averaging that fit in it."""
+        warmup = min(self.warmup, steps // 4)
+        ema = min(self.ema, max(1.0 - 5.0 / steps, 0.0))
+        return replace(self, steps=steps, warmup=warmup, ema=ema, **changes)
 
     def learning_rate_at(self, step: int) -> float:
         """Warm-up, plateau, linear decay to zero."""

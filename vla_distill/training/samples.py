@@ -51,8 +51,12 @@ class Batch:
         return replace(self, **{k: v.to(device) for k, v in fields.items() if v is not None})
 
 
+Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Frames to train on, and frames held out."""
+
+
 class Samples:
-    """Frames, split by episode into training and held out, as batches.
+    """Frames, split by episode into training and held out (or as given), as batches.
 
     Beyond an episode's end a chunk repeats its last action: the expert holds still there.
     """
@@ -64,6 +68,7 @@ class Samples:
         held_out: float,
         seed: int,
         scenes: Scenes | None = None,
+        split: Split | None = None,
     ) -> None:
         self.frames = frames
         self.scenes = scenes
@@ -73,8 +78,12 @@ class Samples:
         count = round(held_out * len(episodes))
         chosen = np.random.default_rng([seed, 1]).permutation(episodes)[:count]
         is_held_out = np.isin(episode, chosen)
-        self.training = np.flatnonzero(~is_held_out)
-        self.held_out = np.flatnonzero(is_held_out)
+        drawn = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+        self.training, self.held_out = drawn if split is None else split
+        self._share: NDArray[np.float64] | None = None  # all the same
+        if frames.chosen is not None:
+            weight = frames.chosen.weight[self.training].astype(np.float64)
+            self._share = weight / weight.sum()
 
     def statistics(self) -> Statistics:
         """Of the training part."""
@@ -86,7 +95,7 @@ class Samples:
     def draw(self, step: int, batch: int, seed: int) -> NDArray[np.int64]:
         """Frames of optimiser step ``step``: a function of seed and step, so a run can resume."""
         rng = np.random.default_rng([seed, 2, step])
-        return np.sort(rng.choice(self.training, batch))
+        return np.sort(rng.choice(self.training, batch, p=self._share))
 
     def batch(
         self,
@@ -115,4 +124,4 @@ class Samples:
         )
 
     def _chunks(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        return self.frames.action[self.frames.chunk_indices(rows, self.horizon)].astype(np.float64)
+        return self.frames.chunks(rows, self.horizon).astype(np.float64)

@@ -57,7 +57,8 @@ class Scenes:
                 self._spinning[episode] = _Spinning(layout)
             drawn = self._start[episode, self._named[episode, 0], 1:]
             distance = float(np.linalg.norm(drawn - frames.keypoints[row, :2]))
-            if distance > _TOLERANCE:
+            # Chosen frames may begin where the target has been moved already.
+            if frames.scene_frame[row] == 0 and distance > _TOLERANCE:
                 raise DatasetError(
                     f"episode {episode} (seed {seed})",
                     got=f"its target {distance:.3f} m away from where the seed puts it",
@@ -70,7 +71,7 @@ class Scenes:
         things = self._start[episode].copy()
         for index, (row, each) in enumerate(zip(rows, episode, strict=True)):
             if each in self._spinning:
-                time = STEP_DT * float(self._frames.frame_index[row])
+                time = STEP_DT * float(self._frames.scene_frame[row])
                 self._spinning[each].turn(things[index], time)
         points = self._frames.keypoints[rows].reshape(-1, 2, 3)[..., :2]
         things[np.arange(len(rows))[:, None], self._named[episode], 1:] = points

@@ -22,7 +22,7 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import draw_curve
 from vla_distill.training.muon import MuonAdamW, parameter_groups
 from vla_distill.training.objective import Objective
-from vla_distill.training.samples import Batch, Samples
+from vla_distill.training.samples import Batch, Samples, Split
 from vla_distill.training.scenes import Scenes
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.errors import PolicyError
@@ -42,6 +42,7 @@ class Trainer:
         config: what to do.
         frames: the demonstrations.
         seeds: of the episodes, if they are simulated: then losses on what is where are added.
+        split: frames to train on and to hold out, instead of those that the seed draws.
 
     The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
     and ``policy/``, the averaged weights so far.
@@ -51,7 +52,11 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, frames: FrameStore, seeds: NDArray[np.int64] | None = None
+        self,
+        config: TrainConfig,
+        frames: FrameStore,
+        seeds: NDArray[np.int64] | None = None,
+        split: Split | None = None,
     ) -> None:
         self.config = config
         if config.threads:
@@ -63,7 +68,9 @@ class Trainer:
         scenes = None
         if seeds is not None and config.scene_weight:
             scenes = Scenes(frames, seeds, self.model)
-        self.samples = Samples(frames, self.model.horizon, config.held_out, config.seed, scenes)
+        self.samples = Samples(
+            frames, self.model.horizon, config.held_out, config.seed, scenes, split
+        )
         self.statistics = start.statistics if start else self.samples.statistics()
         self.tokenizer = start.tokenizer if start else _words(frames, seeds is not None)
         network = start.network if start else VlaNetwork(self.model)
@@ -96,7 +103,7 @@ class Trainer:
             bar = progress.add_task("train", total=self.config.steps, completed=self.step)
             begin, sums = time.perf_counter(), _Means()
             while self.step < self.config.steps:
-                sums.add(self._optimise())
+                sums.add(self.optimise())
                 self.step += 1
                 last = self.step == self.config.steps
                 if self.step % self.config.log_every == 0 or last:
@@ -110,7 +117,8 @@ class Trainer:
                     begin = time.perf_counter()
         return self._policy()
 
-    def _optimise(self) -> dict[str, float]:
+    def optimise(self) -> dict[str, float]:
+        """One optimiser step; returns its losses."""
         config, accelerator = self.config, self.accelerator
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(self.step)
@@ -170,6 +178,8 @@ class Trainer:
         self._save_state()
         if self.accelerator.is_main_process:
             save_policy(self._policy(), self.folder / "policy")
+            if self.config.keep_policies:
+                save_policy(self._policy(), self.folder / f"policy_{self.step:06d}")
             draw_curve(self.folder / "log.jsonl", self.folder / "curve.png")
         self.accelerator.wait_for_everyone()
 
@@ -189,7 +199,7 @@ class Trainer:
         mine = self.config.to_dict()
         if written.is_file():
             theirs = json.loads(written.read_text())
-            free = {"out", "steps", "threads", "log_every", "save_every"}
+            free = {"out", "steps", "threads", "log_every", "save_every", "keep_policies"}
             other = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
             if other and state.is_dir():
                 raise PolicyError(

@@ -1,0 +1,110 @@
+"""Laws of the whole way: steps are shared and resumed, what comes out trains, and says why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ftncfm_frames import frames, on_disk
+
+from vla_distill.benchmark.data import FULL, FULL_SHORT, DataBenchConfig, cost, summarise
+from vla_distill.dataset import DatasetError
+from vla_distill.dataset.source import open_frames
+from vla_distill.ftncfm.arms import ARMS
+from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+from vla_distill.ftncfm.errors import DataDistillationError
+from vla_distill.ftncfm.executor import Here
+from vla_distill.ftncfm.matching import MatchConfig
+from vla_distill.training.config import TrainConfig
+from vla_distill.training.trainer import Trainer
+
+
+def config(tmp_path: Path, **changes) -> DistillDataConfig:
+    data = tmp_path / "data"
+    if not data.exists():
+        on_disk(data, frames(way=0.1))
+    train = TrainConfig(data=str(data), out="", preset="test", steps=20, batch=4, precision="no")
+    values = {
+        "data": str(data),
+        "out": tmp_path / "out",
+        "work": tmp_path / "work",
+        "train": train,
+        "ratio": 0.2,
+        "match": MatchConfig(rounds=1, real=8),
+    }
+    return DistillDataConfig(**(values | changes))
+
+
+def run(config: DistillDataConfig) -> dict:
+    return distill_data(config, Here(), progress=False)
+
+
+@pytest.mark.parametrize("arm", ["weighted_contrast", "top_influence"])
+def test_what_comes_out_trains_and_says_why(tmp_path: Path, arm: str) -> None:
+    wanted = config(tmp_path, arm=arm)
+    summary = run(wanted)
+    assert summary["kept_samples"] == 6 and summary["source_samples"] == 30
+    kept = json.loads((wanted.out / "summary.json").read_text())["samples"]
+    assert len(kept) == 6 and {each["task"] for each in kept} == {"pick", "reach"}
+    assert all(np.isfinite([e["score"], e["weight"], e["alignment"]]).all() for e in kept)
+    page = (wanted.out / "samples.html").read_text()
+    assert "Most valuable" in page and "Least valuable" in page
+    assert run(wanted) == summary  # nothing is made again
+    with pytest.raises(DatasetError, match="something else"):
+        run(replace(wanted, ratio=0.3))
+    store, _ = open_frames([wanted.out], progress=False)
+    train = replace(wanted.train, out=str(tmp_path / "run"), steps=2, held_out=0.0)
+    Trainer(train, store).run()
+    assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()
+
+
+def test_arms_share_a_guide_and_refuse_another_ones(tmp_path: Path) -> None:
+    run(config(tmp_path, arm="herding", out=tmp_path / "one"))
+    guide = tmp_path / "work" / "guide" / "policy_000003" / "model.safetensors"
+    made = guide.stat().st_mtime_ns
+    run(config(tmp_path, arm="k_center", out=tmp_path / "two"))
+    assert guide.stat().st_mtime_ns == made
+    other = config(tmp_path, arm="herding", out=tmp_path / "three", seed=1)
+    with pytest.raises(DataDistillationError, match="seed"):
+        run(replace(other, train=replace(other.train, seed=1)))
+
+
+def test_whole_episodes_are_kept_whole(tmp_path: Path) -> None:
+    wanted = config(tmp_path, arm="random", unit="episodes", ratio=0.34)
+    assert run(wanted)["kept_samples"] == 10
+    store, _ = open_frames([wanted.out], progress=False)
+    np.testing.assert_array_equal(store.scene_frame, np.tile(np.arange(5), 2))
+    with pytest.raises(DataDistillationError, match="unit"):
+        run(config(tmp_path, arm="weighted_ncfm", unit="episodes", out=tmp_path / "other"))
+
+
+BENCH = DataBenchConfig(
+    "data", TrainConfig(data="data", out="", steps=1000), Path("work"), ("reach", "pick")
+)
+
+
+def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
+    runs = BENCH.runs()
+    assert len(runs) == 3 * (len(ARMS) + 3) == len({run.name for run in runs})
+    assert all(BENCH.steps(run) == (1000 if run.arm == FULL else 200) for run in runs)
+    assert {run.ratio for run in runs if run.arm in (FULL, FULL_SHORT)} == {1.0}
+    told = cost(BENCH)
+    assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 2) + 150)
+    assert told["episodes"] == len(runs) * 100 * 2
+    pilot = cost(BENCH.pilot())
+    assert pilot["steps"] * 25 < told["steps"] and pilot["trainings"] * 3 == len(runs)
+
+
+def test_seeds_are_pooled_and_compared_with_full() -> None:
+    row = {"train_seconds": 60.0, "preprocess_seconds": 6.0, "ratio": 1.0, "episodes": 4}
+    rows = [
+        row | {"arm": "full", "outcomes": {"reach": "1111"}, "success": 1.0},
+        row | {"arm": "full", "outcomes": {"reach": "1100"}, "success": 0.5},
+        row | {"arm": "random", "ratio": 0.05, "outcomes": {"reach": "1101"}, "success": 0.75},
+    ]
+    full, random = summarise(rows)
+    assert (full["success"], full["seeds"], full["of_full"]) == (0.75, 2, 1.0)
+    assert random["of_full"] == 1.0 and random["low"] < 0.75 < random["high"]

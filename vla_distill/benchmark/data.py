@@ -1,0 +1,283 @@
+"""The table of data distillation: arms, ratios and seeds against each other. Resumes.
+
+Every small set gets S / 5 optimiser steps, the whole of it (``full``) S, and ``full_short`` S / 5
+on all data. All share preset, batch, tasks, and the seeds they are evaluated on. A seed's
+arms share one work folder, so the guide and the scores are made once; each arm's preprocessing time
+counts all that it needs, as if it had been alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_distill.dataset.source import open_frames
+from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
+from vla_distill.evaluation.statistics import wilson
+from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
+from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+from vla_distill.ftncfm.executor import make_executor
+from vla_distill.ftncfm.guide import SHARE
+from vla_distill.ftncfm.pool import open_pool
+from vla_distill.ftncfm.workfolder import spent, stopwatch
+from vla_distill.training.config import TrainConfig
+from vla_distill.training.trainer import Trainer
+from vla_policy.checkpoint import load_policy
+from vla_sim.constants import TRAIN_SEED_START
+
+FULL, FULL_SHORT = "full", "full_short"
+EPISODES = "_episodes"
+"""At the end of an arm's name: it chooses whole episodes instead of frames."""
+SHORT = 5
+"""A small set's training is so many times shorter than the full one."""
+SEEDS = (42, 123, 1024)
+"""FT-NCFM's."""
+PILOT = 10
+"""A pilot has so many times fewer steps and episodes, and one seed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell of the table: ``arm`` with ``ratio`` of the data, from ``seed``."""
+
+    arm: str
+    ratio: float
+    seed: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it trains on all data."""
+        return self.arm in (FULL, FULL_SHORT)
+
+    @property
+    def name(self) -> str:
+        """Of its folders."""
+        return f"{self.arm}_{self.ratio:g}_{self.seed}"
+
+
+@dataclass(frozen=True)
+class DataBenchConfig:
+    """What to compare.
+
+    Attributes:
+        data: the dataset.
+        train: the full run.
+        work: where everything is kept.
+        tasks: that are trained and evaluated.
+        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes`` may be
+            among them.
+        ratio: the main one.
+        best: arms that are also run at ``more_ratios``.
+        more_ratios: e.g. 1 % and 10 %.
+        seeds: of split, guide, choice and training.
+        episodes: evaluated a task.
+        first_seed: of the evaluation.
+        processes: that score and evaluate; training takes one with ``train.threads``.
+    """
+
+    data: str
+    train: TrainConfig
+    work: Path
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES)
+    ratio: float = 0.05
+    best: tuple[str, ...] = ()
+    more_ratios: tuple[float, ...] = (0.01, 0.1)
+    seeds: tuple[int, ...] = SEEDS
+    episodes: int = 100
+    first_seed: int = 0
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        for arm in (*self.arms, *self.best):
+            if arm not in (FULL, FULL_SHORT):
+                get_arm(arm.removesuffix(EPISODES))
+
+    def pilot(self) -> DataBenchConfig:
+        """A tenth of it, in a folder of its own."""
+        train = self.train.shortened(max(self.train.steps // PILOT, SHORT))
+        return replace(
+            self,
+            train=train,
+            work=self.work / "pilot",
+            seeds=self.seeds[:1],
+            episodes=max(self.episodes // PILOT, 1),
+        )
+
+    def runs(self) -> list[Run]:
+        """All cells, seed by seed, so that an interrupted table has whole seeds."""
+        cells = []
+        for seed in self.seeds:
+            for arm in self.arms:
+                cells.append(Run(arm, 1.0 if arm in (FULL, FULL_SHORT) else self.ratio, seed))
+            cells += [Run(arm, ratio, seed) for arm in self.best for ratio in self.more_ratios]
+        return cells
+
+    def steps(self, run: Run) -> int:
+        """Optimiser steps of a cell."""
+        return self.train.steps if run.arm == FULL else self.train.steps // SHORT
+
+
+def cost(config: DataBenchConfig) -> dict[str, float]:
+    """What is to come: trainings, optimiser steps in all (guides too), episodes."""
+    runs = config.runs()
+    steps = sum(config.steps(run) for run in runs)
+    small = {cell.arm.removesuffix(EPISODES) for cell in runs if not cell.whole}
+    guides = any(ARMS[name].needs >= FEATURES for name in small)
+    steps += round(SHARE * config.train.steps) * len(config.seeds) * guides
+    return {
+        "trainings": len(runs),
+        "steps": steps,
+        "samples": steps * config.train.batch,
+        "episodes": len(runs) * config.episodes * len(config.tasks),
+    }
+
+
+def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, Any]]:
+    """Make the table, cell by cell; what is in the work folder is not made again.
+
+    Yields:
+        ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``, ``episodes``,
+        ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept, ``outcomes`` by
+        task.
+    """
+    for cell in config.runs():
+        path = config.work / "rows" / f"{cell.name}.json"
+        if not path.is_file():
+            row = _cell(config, cell, progress)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(row) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Over seeds, by arm and ratio: pooled success with its interval, spread of the seeds, times,
+    and success as a share of ``full``'s."""
+    cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        cells.setdefault((row["arm"], row["ratio"]), []).append(row)
+
+    def pooled(own: Sequence[dict[str, Any]]) -> tuple[int, int]:
+        return (
+            sum(sum(map(int, "".join(row["outcomes"].values()))) for row in own),
+            sum(row["episodes"] for row in own),
+        )
+
+    won, trials = pooled(cells.get((FULL, 1.0), []))
+    base = won / trials if trials else float("nan")
+    result = []
+    for (arm, ratio), own in cells.items():
+        rate = wilson(*pooled(own))
+        result.append(
+            {
+                "arm": arm,
+                "ratio": ratio,
+                "seeds": len(own),
+                "success": rate.value,
+                "low": rate.low,
+                "high": rate.high,
+                "of_full": rate.value / base if base else float("nan"),
+                "seed_spread": float(np.std([row["success"] for row in own])),
+                "train_seconds": float(np.mean([row["train_seconds"] for row in own])),
+                "preprocess_seconds": float(np.mean([row["preprocess_seconds"] for row in own])),
+            }
+        )
+    return result
+
+
+def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
+    shared = config.work / f"seed_{cell.seed}"
+    folder = config.work / "runs" / cell.name
+    whole = replace(config.train, seed=cell.seed, data=[config.data])
+    preprocess, samples = 0.0, 0
+    data = config.data
+    if not cell.whole:
+        small = DistillDataConfig(
+            data=config.data,
+            out=folder / "data",
+            work=shared,
+            train=whole,
+            ratio=cell.ratio,
+            arm=cell.arm.removesuffix(EPISODES),
+            unit="episodes" if cell.arm.endswith(EPISODES) else "frames",
+            tasks=config.tasks,
+            seed=cell.seed,
+        )
+        summary = distill_data(small, make_executor(config.processes), progress)
+        preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]
+        data = str(small.out)
+    train = whole.shortened(
+        config.steps(cell), data=[data], out=str(folder / "train"), held_out=0.0
+    )
+    count = _train(config, train, folder)
+    found = evaluate(
+        functools.partial(load_policy, folder / "train" / "policy"),
+        EvaluationConfig(
+            tasks=config.tasks,
+            episodes=config.episodes,
+            seed=config.first_seed,
+            processes=config.processes,
+            out=folder / "evaluation",
+        ),
+    )
+    wins = [result.success for result in found.results]
+    rate = wilson(sum(wins), len(wins))
+    outcomes = {
+        task: "".join("01"[r.success] for r in found.results if r.task == task)
+        for task in config.tasks
+    }
+    return {
+        "arm": cell.arm,
+        "ratio": cell.ratio,
+        "seed": cell.seed,
+        "success": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "episodes": len(wins),
+        "train_seconds": spent(folder)["train"],
+        "preprocess_seconds": preprocess,
+        "steps": train.steps,
+        "samples": samples or count,
+        "outcomes": outcomes,
+    }
+
+
+def _train(config: DataBenchConfig, train: TrainConfig, folder: Path) -> int:
+    """Train a cell, or go on; its time is kept beside it. Returns the samples it draws from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if train.data == [config.data]:
+        pool = open_pool(config.data, config.tasks)
+        frames, seeds = pool.frames, pool.seeds
+        rows = np.union1d(pool.rows, pool.held_out)
+    else:
+        frames, seeds = open_frames(train.data, progress=False)
+        rows = np.arange(len(frames))
+    simulated = bool((seeds >= TRAIN_SEED_START).all())
+    state = Path(train.out) / "state" / "step.json"
+    if not (state.is_file() and json.loads(state.read_text())["step"] == train.steps):
+        with stopwatch(folder, "train"):
+            Trainer(train, frames, seeds if simulated else None, (rows, rows[:0])).run()
+    return len(rows)
+
+
+def step_seconds(config: DataBenchConfig, steps: int = 3) -> float:
+    """Time of an optimiser step of the full run here, for the cost that is told first [s]."""
+    folder = config.work / "timing"
+    timed = replace(config.train, out=str(folder), data=[config.data], steps=10**6)
+    pool = open_pool(config.data, config.tasks)
+    trainer = Trainer(timed, pool.frames, None, (pool.rows, pool.rows[:0]))
+    times = []
+    for _ in range(steps):
+        begin = time.perf_counter()
+        trainer.optimise()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times))

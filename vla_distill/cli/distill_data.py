@@ -1,0 +1,88 @@
+"""Make a small dataset that teaches as much: trace samples, choose or synthesise. Resumes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Distill a dataset (FT-NCFM, arXiv 2511.16233, and rivals).
+
+    Attributes:
+        data: the dataset.
+        out: folder of the small one, for ``vla train --data``.
+        ratio: of the samples (frames) to keep, or of the episodes.
+        arm: random, stratified_random, phase_balanced, herding, k_center, top_influence,
+            uniform_ncfm, weighted_ncfm or weighted_contrast.
+        unit: what is chosen: frames, or whole episodes (not by the ncfm and contrast arms).
+        tasks: only these, separated by commas.
+        config: YAML file of the full training run, of which the guide is 15 %.
+        steps: optimiser steps of the full run, instead of the file's.
+        tracer: lissa, tracin or projection.
+        rule: what happens to negative scores: clip or softmax.
+        rounds: how often each synthetic sample is moved.
+        adversary: whether the frequencies of the discrepancy are learned.
+        seed: of split, guide, noise and draws.
+        processes: that score and verify.
+        ray: address of a Ray cluster instead (``local`` starts one here).
+        work: where steps are kept, shared by several arms; beside --out if not given.
+    """
+
+    data: Path
+    out: Path
+    ratio: float = 0.05
+    arm: str = "weighted_contrast"
+    unit: str = "frames"
+    tasks: str = ""
+    config: Path = Path("config/train/small.yaml")
+    steps: int | None = None
+    tracer: str = "lissa"
+    rule: str = "clip"
+    rounds: int = 20
+    adversary: bool = True
+    seed: int = 0
+    processes: int = 1
+    ray: str = ""
+    work: Path | None = None
+
+
+def main(arguments: Arguments) -> int:
+    """Run, and print the provenance without the single samples."""
+    import os
+    import sys
+
+    os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples are drawn without a screen
+    from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+    from vla_distill.ftncfm.executor import make_executor
+    from vla_distill.ftncfm.matching import MatchConfig
+    from vla_distill.training.config import TrainConfig
+
+    work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
+    config = DistillDataConfig(
+        data=str(arguments.data),
+        out=arguments.out,
+        work=work,
+        train=TrainConfig.read(
+            arguments.config,
+            data=[str(arguments.data)],
+            out=str(work),
+            steps=arguments.steps,
+            seed=arguments.seed,
+        ),
+        ratio=arguments.ratio,
+        arm=arguments.arm,
+        unit=arguments.unit,
+        tasks=tuple(name for name in arguments.tasks.split(",") if name),
+        tracer=arguments.tracer,
+        rule=arguments.rule,
+        match=MatchConfig(rounds=arguments.rounds, adversarial=arguments.adversary),
+        seed=arguments.seed,
+    )
+    executor = make_executor(arguments.processes, arguments.ray)
+    summary = distill_data(config, executor, sys.stderr.isatty() or sys.stdout.isatty())
+    print(json.dumps(summary, indent=1))
+    print(f"train on it: vla train --config {arguments.config} --data {arguments.out} --out DIR")
+    return 0

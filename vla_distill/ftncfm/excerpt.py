@@ -1,0 +1,82 @@
+"""Chosen frames as a LeRobot dataset that trains like any other.
+
+An episode of it is what was kept of one source episode, in order; ``distilled.sample`` says which
+frames those were and how often to draw each, ``distilled.chunk`` what was commanded after each.
+Task and seed are the source's, so that training can draw the scene again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_distill.dataset import DatasetWriter, EpisodeFrames, layout
+from vla_distill.ftncfm.pool import Pool
+from vla_sim.constants import STEP_DT
+
+
+def write_excerpt(
+    out: Path,
+    pool: Pool,
+    rows: NDArray[np.int64],
+    weight: NDArray[np.floating],
+    seeds: NDArray[np.int64],
+    origin: Mapping[str, Any],
+    summary: str,
+) -> None:
+    """Write the dataset; after a kill it goes on with the episodes that are missing.
+
+    Args:
+        out: its folder.
+        pool: the source.
+        rows: frames to keep. Shape (K,).
+        weight: how often to draw each. Shape (K,).
+        seeds: of the source's episodes, as they shall be written. Shape (E,).
+        origin: what this is made of; kept in ``meta/collection.json``.
+        summary: text of ``summary.json``.
+    """
+    frames = pool.frames
+    size = (int(frames.images.shape[2]), int(frames.images.shape[3]))
+    writer = DatasetWriter(out, frames.cameras, size, round(1 / STEP_DT), origin)
+    order = np.argsort(rows)
+    rows, weight = rows[order], weight[order]
+    kept = np.unique(frames.episode_index[rows])
+    for episode in kept:
+        task, seed = frames.tasks[episode], int(seeds[episode])
+        if not writer.has(task, seed):
+            own = frames.episode_index[rows] == episode
+            writer.add_episode(excerpt(pool, rows[own], weight[own], task, seed))
+    writer.finish([(frames.tasks[e], int(seeds[e])) for e in kept], summary)
+
+
+def excerpt(
+    pool: Pool, rows: NDArray[np.int64], weight: NDArray[np.floating], task: str, seed: int
+) -> EpisodeFrames:
+    """Some frames of one episode, with what followed each."""
+    frames = pool.frames
+    images = np.asarray(frames.images[rows])
+    foretold = frames.chunk_mask(rows, layout.HORIZON).sum(1)
+    sample = np.stack([weight, frames.scene_frame[rows], foretold], axis=1)
+    return EpisodeFrames(
+        images={name: images[:, number] for number, name in enumerate(frames.cameras)},
+        state=frames.state[rows],
+        action=frames.action[rows],
+        keypoints=frames.keypoints[rows],
+        disturbance=frames.disturbance[rows],
+        instruction=frames.instructions[int(frames.instruction_index[rows[0]])],
+        task=task,
+        seed=seed,
+        chosen={
+            layout.CHUNK: frames.chunks(rows, layout.HORIZON).reshape(len(rows), -1),
+            layout.SAMPLE: sample.astype(np.float32),
+        },
+    )
+
+
+def written_seeds(seeds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Seeds, or the episodes' numbers where there are none: task and seed identify an episode."""
+    return np.where(seeds < 0, np.arange(len(seeds)), seeds)

@@ -1,0 +1,212 @@
+"""NCFM: synthetic samples whose distribution is that of the weighted real ones (FT-NCFM, Eq. 7).
+
+**What a synthetic sample is.** The paper does not say. Here it is a real sample, chosen by weight,
+of which the pixels of all cameras and the chunk of actions are free, and moved by gradient descent
+until the synthetic set's characteristic function agrees with the weighted real set's on
+h = Phi(V, L, A), the guide's features and the action. Instruction, measured state, scene and frame
+stay those of the real sample: a sentence cannot be moved a little, and so the simulator's truth,
+which training's losses on what is where need, stays nearly true of the picture.
+
+Each task and phase is matched by itself, so that a set for pick is not paid for by one for place,
+and so that memory is a group's. A finished group is kept on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vla_distill.dataset.synthetic import SyntheticEpisode, write_synthetic
+from vla_distill.ftncfm.discrepancy import ALPHA, Frequencies, characteristic, discrepancy
+from vla_distill.ftncfm.gradients import Guide
+from vla_distill.ftncfm.pool import Pool
+from vla_distill.ftncfm.workfolder import write_arrays
+from vla_distill.training.samples import Batch
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """How synthetic samples are made.
+
+    Attributes:
+        rounds: how often each sample is moved.
+        batch: synthetic samples moved together.
+        real: real samples that they are held against, drawn by weight.
+        pixel_rate, action_rate: Adam's, on pixels in [-1, 1] and standardised actions.
+        adversary_rate: Adam's, of the frequency network.
+        alpha: of amplitude against phase.
+        adversarial: whether frequencies are learned.
+    """
+
+    rounds: int = 20
+    batch: int = 32
+    real: int = 256
+    pixel_rate: float = 5e-3
+    action_rate: float = 1e-2
+    adversary_rate: float = 1e-3
+    alpha: float = ALPHA
+    adversarial: bool = True
+
+
+def match(
+    guide: Guide,
+    pool: Pool,
+    features: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    chosen: NDArray[np.int64],
+    config: MatchConfig,
+    folder: Path,
+    seed: int,
+) -> Iterator[tuple[int, int]]:
+    """Make the synthetic samples of each group that is not there yet.
+
+    Args:
+        guide: whose features are matched.
+        pool: the real samples.
+        features: of the pool's samples. Shape (M, F).
+        weight: of the pool's samples. Shape (M,).
+        chosen: which of them synthetic samples begin as.
+        config: how.
+        folder: where groups are kept.
+        seed: of frequencies and draws.
+
+    Yields:
+        Samples done and samples wanted, after each group.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    groups, done = np.unique(pool.group[chosen]), 0
+    for number in groups:
+        path = folder / f"group_{number:04d}.npz"
+        start = np.sort(chosen[pool.group[chosen] == number])
+        if not path.is_file():
+            own = np.flatnonzero(pool.group == number)
+            arrays = match_group(
+                guide, pool.rows[start], features[own], weight[own], config, seed + int(number)
+            )
+            write_arrays(path, arrays)
+        done += len(start)
+        yield done, len(chosen)
+
+
+def match_group(
+    guide: Guide,
+    rows: NDArray[np.int64],
+    features: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    config: MatchConfig,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Move the samples at ``rows`` toward the weighted real ones of their group.
+
+    Args:
+        guide: whose features are matched.
+        rows: frames that the samples begin as. Shape (S,).
+        features, weight: of the group's real samples. Shapes (M, F) and (M,).
+        config: how.
+        seed: of frequencies and draws.
+
+    Returns:
+        The tensors of :mod:`vla_distill.dataset.synthetic` but weight and episode; ``row``; and
+        ``discrepancy``, before and after each round.
+    """
+    rng, generator = np.random.default_rng([seed, 19]), torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    batch = guide.batch(rows)
+    pixels, actions = batch.images.requires_grad_(), batch.actions.requires_grad_()
+    frequencies = Frequencies(features.shape[1], config.adversarial)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [pixels], "lr": config.pixel_rate},
+            {"params": [actions], "lr": config.action_rate},
+        ]
+    )
+    adversary = torch.optim.Adam(frequencies.parameters(), lr=config.adversary_rate)
+    share = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
+    history: list[float] = []
+    for _ in range(config.rounds):
+        parts = np.array_split(rng.permutation(len(rows)), -(-len(rows) // config.batch))
+        values = []
+        for part in parts:
+            made = guide.features(_part(batch, torch.from_numpy(part)))
+            drawn = rng.choice(len(share), config.real, p=share)
+            real = torch.from_numpy(features[drawn].astype(np.float32))
+            if config.adversarial:
+                t = frequencies(generator)
+                gap = discrepancy(
+                    characteristic(real, t), characteristic(made.detach(), t), config.alpha
+                )
+                adversary.zero_grad()
+                (-gap).backward()
+                adversary.step()
+            t = frequencies(generator).detach()
+            gap = discrepancy(characteristic(real, t), characteristic(made, t), config.alpha)
+            optimizer.zero_grad()
+            gap.backward()
+            optimizer.step()
+            with torch.no_grad():
+                pixels.clamp_(-1.0, 1.0)
+            values.append(float(gap.detach()))
+        history.append(float(np.mean(values)))
+    return _arrays(guide, rows, pixels.detach(), actions.detach(), history)
+
+
+def write_matched(
+    folder: Path, pool: Pool, groups: list[dict[str, NDArray[Any]]], seeds: NDArray[np.int64]
+) -> None:
+    """Write all groups as one synthetic dataset.
+
+    Args:
+        folder: of the dataset.
+        pool: where the samples began.
+        groups: as :func:`match_group` returns them.
+        seeds: of the pool's episodes, as they shall be written.
+    """
+    merged = {key: np.concatenate([group[key] for group in groups]) for key in groups[0]}
+    order = np.argsort(merged.pop("row"), kind="stable")
+    del merged["discrepancy"]
+    rows = np.concatenate([group["row"] for group in groups])[order]
+    used, episode = np.unique(pool.frames.episode_index[rows], return_inverse=True)
+    arrays = {key: value[order] for key, value in merged.items()}
+    arrays |= {"episode": episode.astype(np.int64), "weight": np.ones(len(rows), np.float32)}
+    first = np.searchsorted(pool.frames.episode_index, used)
+    texts = pool.frames.instruction_index[first]
+    episodes = [
+        SyntheticEpisode(pool.frames.tasks[e], int(seeds[e]), pool.frames.instructions[text])
+        for e, text in zip(used, texts, strict=True)
+    ]
+    write_synthetic(folder, arrays, episodes, pool.frames.cameras)
+
+
+def _part(batch: Batch, index: torch.Tensor) -> Batch:
+    fields = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
+    return replace(batch, **{k: v[index] for k, v in fields.items() if v is not None})
+
+
+def _arrays(
+    guide: Guide,
+    rows: NDArray[np.int64],
+    pixels: torch.Tensor,
+    actions: torch.Tensor,
+    history: list[float],
+) -> dict[str, NDArray[Any]]:
+    frames, horizon = guide.samples.frames, guide.policy.horizon
+    state = frames.state[rows]
+    images = ((pixels + 1.0) * 127.5).round().to(torch.uint8).movedim(-3, -1)
+    return {
+        "row": rows,
+        "images": images.numpy(),
+        "state": state,
+        "chunk": guide.policy.statistics.write_targets(
+            state.astype(np.float64), actions.double().numpy()
+        ),
+        "keypoints": frames.keypoints[rows],
+        "source_frame": frames.scene_frame[rows],
+        "foretold": frames.chunk_mask(rows, horizon).sum(1),
+        "discrepancy": np.array(history),
+    }
