@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vla_distill.bags.content import Bag, Entry, RecordedChunk
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
-from vla_policy.contract import Memory, Observation, Policy
+from vla_policy.contract import ActionChunk, Memory, Observation, Policy
 from vla_policy.observation import STATE_INPUTS, StateHistory, assemble_observation
 
 STAMP_TOLERANCE = 1e-6
@@ -99,11 +99,20 @@ def replay(
         except ValueError as error:
             results.append(ReplayedChunk(*known, False, str(error)))
             continue
-        memory = Memory(seed=recorded.chunk.seed, sequence=recorded.chunk.sequence)
+        memory = _memory(recorded.chunk, bag.chunks[number - 1].value.chunk if number else None)
         again = make.chunk(policy.infer([observation], [memory])[0])
         results.append(_compare(recorded, again))
     tell(len(bag.chunks), len(bag.chunks))
     return results
+
+
+def _memory(chunk: ActionChunk, before: ActionChunk | None) -> Memory:
+    """The memory before a chunk; a router looks at what ran for the one before it."""
+    memory = Memory(seed=chunk.seed, sequence=chunk.sequence)
+    same = before is not None and before.instruction == chunk.instruction
+    if same and before.sequence == chunk.sequence - 1:
+        memory.previous = before
+    return memory
 
 
 def _compare(recorded: RecordedChunk, again: Any) -> ReplayedChunk:

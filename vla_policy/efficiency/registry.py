@@ -7,6 +7,9 @@ from typing import Any
 from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.layers.importance import LayerImportance
 from vla_policy.efficiency.layers.random import RandomLayers
+from vla_policy.efficiency.layers.random_gates import RandomGates
+from vla_policy.efficiency.layers.router import LayerRouter
+from vla_policy.efficiency.layers.top_k import TopKRouter
 from vla_policy.efficiency.method import Method
 from vla_policy.efficiency.steps.few_steps import FewSteps
 from vla_policy.efficiency.steps.head_cache import HeadCache
@@ -18,7 +21,7 @@ from vla_policy.efficiency.width.mlp_sparsity import MlpSparsity
 from vla_policy.errors import PolicyError
 
 _KINDS: tuple[Any, ...] = (
-    LayerImportance, DeepestLayers, RandomLayers,
+    LayerImportance, DeepestLayers, RandomLayers, LayerRouter, TopKRouter, RandomGates,
     TaskDiversity, FastV, RandomTokens, UniformTokens,
     MlpSparsity,
     HeadCache, FewSteps,

@@ -6,6 +6,7 @@ the visual tokens can thus attend to the instruction, and the cognition token to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from transformers.models.llama.modeling_llama import (
 
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.plan import Plan, TokenStates
+from vla_policy.model.router import LayerRouter
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,17 @@ class LanguageOutput:
         cognition: state of the last token. Shape (B, width).
         visual: states of the visual tokens that were kept. Shape (B, kept, width).
         kept: which visual tokens those are. Shape (B, kept).
-        layers_run: layers that ran.
-        visual_tokens: how many visual tokens each of them had.
+        layers_run: layers that ran, for each row.
+        visual_tokens: how many visual tokens entered each layer of the stack. Length: layers.
+        hidden: states of all tokens after the last layer, before the norm. Shape (B, N, width).
     """
 
     cognition: Tensor
     visual: Tensor
     kept: Tensor
-    layers_run: tuple[int, ...]
+    layers_run: tuple[tuple[int, ...], ...]
     visual_tokens: tuple[int, ...]
+    hidden: Tensor
 
 
 class LanguageStack(nn.Module):
@@ -61,6 +65,7 @@ class LanguageStack(nn.Module):
         self.layers = nn.ModuleList(LlamaDecoderLayer(llama, i) for i in range(language.layers))
         self.norm = LlamaRMSNorm(language.width)
         self.rotary = LlamaRotaryEmbedding(llama)
+        self.router = LayerRouter(config) if config.router else None
 
     def forward(
         self, text: Tensor, text_mask: Tensor, state: Tensor, visual: Tensor, plan: Plan
@@ -84,10 +89,11 @@ class LanguageStack(nn.Module):
         positions = present.long().cumsum(1) - 1
         mask = _causal_mask(present, hidden.dtype)
         rotary = self.rotary(hidden, positions.clamp(min=0))
-        layers_run, visual_tokens = [], []
+        layers_run: list[list[int]] = [[] for _ in range(batch)]
+        visual_tokens = []
         for index, layer in enumerate(self.layers):
             visual_slice = slice(start, start + kept.shape[1])
-            states = TokenStates(hidden, visual_slice, present, rotary, layer)
+            states = TokenStates(hidden, visual_slice, present, rotary, layer, self.router)
             chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)
@@ -96,18 +102,47 @@ class LanguageStack(nn.Module):
                 positions, present = positions.gather(1, rows), present.gather(1, rows)
                 mask = _causal_mask(present, hidden.dtype)
                 rotary = self.rotary(hidden, positions.clamp(min=0))
-            if plan.runs_layer(index, hidden):
-                hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
-                layers_run.append(index)
-                visual_tokens.append(kept.shape[1])
-        hidden = self.norm(hidden)
+                visual_slice = slice(start, start + kept.shape[1])
+                states = TokenStates(hidden, visual_slice, present, rotary, layer, self.router)
+            hidden, ran = _run(layer, plan.runs_layer(index, states), hidden, mask, rotary)
+            for row in ran:
+                layers_run[row].append(index)
+            visual_tokens.append(kept.shape[1])
+        normed = self.norm(hidden)
         return LanguageOutput(
-            cognition=hidden[:, -1],
-            visual=hidden[:, start : start + kept.shape[1]],
+            cognition=normed[:, -1],
+            visual=normed[:, start : start + kept.shape[1]],
             kept=kept,
-            layers_run=tuple(layers_run),
+            layers_run=tuple(map(tuple, layers_run)),
             visual_tokens=tuple(visual_tokens),
+            hidden=hidden,
         )
+
+
+def _run(
+    layer: nn.Module,
+    answer: bool | Tensor,
+    hidden: Tensor,
+    mask: Tensor,
+    rotary: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Sequence[int]]:
+    """Run a layer as a plan answered; the new states, and the rows for which it was computed."""
+    everywhere, nowhere = range(len(hidden)), range(0)
+    if isinstance(answer, Tensor) and answer.dtype == torch.bool:
+        rows = answer.nonzero()[:, 0]
+        if 0 < len(rows) < len(hidden):
+            position = rotary[0][rows], rotary[1][rows]
+            moved = layer(hidden[rows], attention_mask=mask[rows], position_embeddings=position)
+            return hidden.index_copy(0, rows, moved), rows.tolist()
+        answer = len(rows) > 0
+    if answer is False:
+        return hidden, nowhere
+    moved = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+    if answer is True:
+        return moved, everywhere
+    # h + g (Layer(h) - h); lerp, because it is exact at 0 and 1.
+    gate = answer.to(hidden.dtype)[:, None, None]
+    return torch.lerp(hidden, moved, gate), everywhere
 
 
 def _causal_mask(present: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
 """What is computed: the questions that the network asks while it runs.
 
-The network asks a plan at fixed places: does this language layer run, which visual tokens go on,
-how many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
+The network asks a plan at fixed places: which visual tokens go on, does this language layer run, how
+many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
 with everything; ``vla_policy/efficiency`` answers with less.
 """
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from vla_policy.contract import Memory
     from vla_policy.model.config import ModelConfig
+    from vla_policy.model.router import LayerRouter
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TokenStates:
         present: False where a row is padded. Shape (B, N), bool.
         rotary: cosine and sine of the positions. Shapes (B, N, head width).
         layer: the layer about to run.
+        router: scores all layers from the tokens before the first one; None if there is none.
     """
 
     hidden: Tensor
@@ -35,6 +37,7 @@ class TokenStates:
     present: Tensor
     rotary: tuple[Tensor, Tensor]
     layer: nn.Module
+    router: LayerRouter | None = None
 
 
 class Plan(Protocol):
@@ -48,8 +51,18 @@ class Plan(Protocol):
         """
         ...
 
-    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
-        """Whether language layer ``layer`` runs on ``hidden`` (B, N, width)."""
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
+        """Whether language layer ``layer`` runs.
+
+        Args:
+            layer: asked from the first to the last.
+            tokens: what would enter it.
+
+        Returns:
+            One answer for all rows, or one for each: Shape (B,), bool. Training answers in floats,
+            0 or 1, shape (B,): the layer is computed for every row, so that a gradient reaches the
+            answer, and the result is that of the same answer in bool.
+        """
         ...
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
@@ -87,7 +100,7 @@ class FullCompute:
         """This plan."""
         return self
 
-    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
         """Always."""
         return True
 

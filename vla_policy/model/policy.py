@@ -108,14 +108,14 @@ class VlaPolicy:
         states = _states(observations)
         targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
         end = self._now()
-        operations = self._operations(condition, inputs.text.shape[1], steps, plan)
-        report = self._report(
-            condition, steps, operations, (begin, ready, seen, thought, drawn, end)
-        )
-        return [
-            self._chunk(observation, memory, row, report)
-            for observation, memory, row in zip(observations, memories, targets, strict=True)
-        ]
+        overhead = plan.overhead(self.config, inputs.text.shape[1])
+        times = begin, ready, seen, thought, drawn, end
+        chunks = []
+        for row, (observation, memory) in enumerate(zip(observations, memories, strict=True)):
+            operations = overhead + self._operations(condition, row, inputs.text.shape[1], steps)
+            report = self._report(condition, row, steps, operations, times)
+            chunks.append(self._chunk(observation, memory, targets[row], report))
+        return chunks
 
     def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
         """Observations as tensors on the policy's device."""
@@ -158,18 +158,18 @@ class VlaPolicy:
         return time.perf_counter()
 
     def _operations(
-        self, condition: Condition, text_tokens: int, steps: tuple[int, int], plan: Plan
+        self, condition: Condition, row: int, text_tokens: int, steps: tuple[int, int]
     ) -> float:
-        """What the chunk took, by what was answered [FLOP]."""
+        """What a row's chunk took, by what was answered [FLOP]."""
         config, language = self.config, condition.language
         layers = sum(
-            flops.language_layer(config, count, text_tokens) for count in language.visual_tokens
+            flops.language_layer(config, language.visual_tokens[layer], text_tokens)
+            for layer in language.layers_run[row]
         )
         total, computed = steps
         return (
             flops.vision(config)
             + layers
-            + plan.overhead(config, text_tokens)
             + flops.grounding(config, language.kept.shape[1])
             + computed * flops.head_step(config)
             + (total - computed) * flops.head_step(config, computed=False)
@@ -178,6 +178,7 @@ class VlaPolicy:
     def _report(
         self,
         condition: Condition,
+        row: int,
         steps: tuple[int, int],
         operations: float,
         times: tuple[float, ...],
@@ -189,7 +190,7 @@ class VlaPolicy:
             )
         }
         return ComputeReport(
-            layers_run=condition.language.layers_run,
+            layers_run=condition.language.layers_run[row],
             visual_tokens=(self.config.visual_tokens, condition.language.kept.shape[1]),
             head_steps=steps,
             gflops=operations / 1e9,
