@@ -12,6 +12,7 @@ from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.width import WidthMethod
 from vla_policy.errors import PolicyError
+from vla_policy.model.network import NetworkInputs, VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
 BATCH = 32
@@ -47,12 +48,8 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
         policy.inputs(observations[start : start + BATCH])
         for start in range(0, len(observations), BATCH)
     ]
-    layers: LayerMethod | RoutingMethod | None = recipe.method("language_layers")
-    if layers in new:
-        if isinstance(layers, RoutingMethod):
-            recipe = replace(recipe, thresholds=layers.fit(policy.network, inputs))
-        elif layers is not None:
-            recipe = replace(recipe, ranking=layers.rank(policy.network, inputs))
+    if recipe.method("language_layers") in new:
+        recipe = fitted(recipe, policy.network, inputs)
     recipe = replace(recipe, origin=policy.policy_hash)
     plan = RecipePlan(policy.config, recipe)
     network = policy.network
@@ -66,3 +63,13 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
         device=str(policy.device),
         plan=RecipePlan(network.config, recipe),
     )
+
+
+def fitted(recipe: Recipe, network: VlaNetwork, inputs: Sequence[NetworkInputs]) -> Recipe:
+    """The recipe with the ranking or the thresholds of its layers, measured in this network."""
+    method: LayerMethod | RoutingMethod | None = recipe.method("language_layers")
+    if method is None:
+        return recipe
+    if isinstance(method, RoutingMethod):
+        return replace(recipe, thresholds=method.fit(network, inputs))
+    return replace(recipe, ranking=method.rank(network, inputs))

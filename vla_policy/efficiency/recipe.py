@@ -107,6 +107,7 @@ class Recipe:
             name=str(values.get("name") or name or "plain"),
             methods=tuple(build(find_method(key), given or {}) for key, given in methods.items()),
             ranking=_layers(values.get("ranking", ()), name),
+            thresholds=_numbers(values.get("thresholds", ()), name),
             origin=str(values.get("origin", "")),
         )
 
@@ -141,3 +142,10 @@ def _layers(values: Sequence[Any], name: str) -> tuple[int, ...]:
     if sorted(values) != list(range(len(values))):
         raise PolicyError(f"recipe {name}: ranking", got=values, expected="each layer once")
     return tuple(values)
+
+
+def _numbers(values: Sequence[Any], name: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"recipe {name}: thresholds", got=values, expected="numbers") from error

@@ -1,7 +1,7 @@
 """What is computed: the questions that the network asks while it runs.
 
-The network asks a plan at fixed places: which visual tokens go on, does this language layer run, how
-many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
+The network asks a plan at fixed places: which visual tokens go on, does this language layer run,
+how many denoising steps are there, is this one computed or reused. :class:`FullCompute` answers
 with everything; ``vla_policy/efficiency`` answers with less.
 """
 
