@@ -1,7 +1,8 @@
 """The ``vla`` command.
 
-A verb is a module of this package: ``vla collect`` is ``vla_distill/cli/collect.py``. Adding the
-file adds the verb; nothing is listed here. The module gives
+A verb is a module of this package: ``vla collect`` is ``vla_distill/cli/collect.py``; a dash in the
+verb is an underscore in the file's name. Adding the file adds the verb; nothing is listed here. The
+module gives
 
 - a docstring, whose first line is the verb's line in ``vla --help`` (read without importing it);
 - either ``Arguments`` (a frozen dataclass whose attribute docs become the help, or a union of such
@@ -36,7 +37,7 @@ def verbs() -> dict[str, str]:
         if path.stem == "main":
             continue
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        found[path.stem] = doc.split("\n", 1)[0].rstrip(".")
+        found[path.stem.replace("_", "-")] = doc.split("\n", 1)[0].rstrip(".")
     return found
 
 
@@ -44,7 +45,7 @@ def usage() -> str:
     """The text of ``vla --help``."""
     lines = ["usage: vla [--debug] VERB [ARGUMENTS]", ""]
     lines += ["A Vision-Language-Action policy on an arm, at a fraction of its cost.", "", "verbs:"]
-    lines += [f"  {name:<12}{doc}" for name, doc in verbs().items()]
+    lines += [f"  {name:<16}{doc}" for name, doc in verbs().items()]
     lines += ["", "`vla VERB --help` tells a verb's arguments; --debug shows tracebacks."]
     return "\n".join(lines)
 
@@ -63,7 +64,7 @@ def complain(message: str) -> int:
 
 def run_verb(verb: str, argv: list[str]) -> int:
     """Import the verb's module, parse ``argv`` and run it."""
-    module = importlib.import_module(f"vla_distill.cli.{verb}")
+    module = importlib.import_module(f"vla_distill.cli.{verb.replace('-', '_')}")
     if hasattr(module, "raw_main"):
         return module.raw_main(argv)
     import tyro
