@@ -53,12 +53,14 @@ class Gates(FullCompute):
     Attributes:
         method: name of the method that chooses at inference.
         routed: whether the network needs a router.
+        falls: whether the budget may fall in the course of training.
         values: 0 or 1 by row and layer. Shape (B, layers), float32; None before the first layer.
         logits: the router's scores, without noise. Same shape, or None.
     """
 
     method: ClassVar[str]
     routed: ClassVar[bool] = False
+    falls: ClassVar[bool] = True
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
@@ -139,6 +141,7 @@ class DeepestGates(Gates):
     """Control: the deepest layers are dropped from the first step on, and not computed."""
 
     method = "deepest_layers"
+    falls = False
 
     def runs_layer(self, layer: int, tokens: TokenStates) -> bool:
         """Whether it is shallow enough."""

@@ -108,8 +108,8 @@ class StudentObjective(Objective):
         layers = self.network.config.language.layers
         if not self.training:
             return Draw(layers, config.budget, 0.0, generator)
-        noise = config.gate_noise * (1.0 - progress)
-        return Draw(layers, config.target(progress), noise, generator)
+        budget = config.target(progress) if GATES[config.gates].falls else config.budget
+        return Draw(layers, budget, config.gate_noise * (1.0 - progress), generator)
 
     def _imitation(
         self, batch: TaughtBatch, trace: Trace, condition: Condition, found: dict[str, Tensor]

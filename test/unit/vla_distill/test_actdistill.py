@@ -16,6 +16,8 @@ from vla_distill.actdistill.config import StudentConfig
 from vla_distill.actdistill.distillation import distill
 from vla_distill.actdistill.gates import GATES, Draw, Gates, RouterGates, straight_through
 from vla_distill.actdistill.graph import log_edges
+from vla_distill.actdistill.reader import LayerReader
+from vla_distill.actdistill.stage_one import load_reader
 from vla_distill.actdistill.stage_two import StudentTrainer
 from vla_distill.actdistill.states import Trace
 from vla_distill.actdistill.targets import TargetCache
@@ -174,8 +176,6 @@ def test_edges_are_a_distribution_over_the_k_most_alike_that_are_present() -> No
 
 
 def test_padding_is_not_read(student, teacher) -> None:
-    from vla_distill.actdistill.reader import LayerReader
-
     reader = LayerReader(student.model, config(teacher, teacher)).eval()
     states = [torch.randn(1, 6, 32) for _ in range(3)]
     padded = [torch.cat([torch.full((1, 2, 32), 9.0), each], dim=1) for each in states]
@@ -257,36 +257,24 @@ def test_rivals_and_ablations_are_options_of_the_same_run(tmp_path, teacher, cha
 
 
 def test_a_resumed_student_equals_an_uninterrupted_one(tmp_path, teacher) -> None:
-    distill(config(tmp_path / "whole", teacher), frames())
-    settings = config(tmp_path / "parts", teacher)
-    first = distill(config(tmp_path / "parts", teacher, steps=4, save_every=2), frames())
-    del first
-    reader = distill_reader(settings)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    distill(config(whole, teacher), frames())
+    shared = {"graph": str(whole / "graph"), "cache": str(whole / "targets")}
+    settings = config(parts, teacher, **shared)
+    reader = load_reader(whole / "graph", load_policy(teacher).config, settings)
     trainer = StudentTrainer(settings, frames(), None, reader)
-    again = tmp_path / "again"
-    trainer.folder = again
     trainer._resume()
     while trainer.step < 2:
         trainer._optimise()
         trainer.step += 1
-    (again / "log.jsonl").write_text("")
+    (parts / "log.jsonl").write_text("")
     trainer._save_state()
-    resumed = StudentTrainer(settings, frames(), None, reader)
-    resumed.folder = again
-    resumed.run()
-    whole, parts = (
-        (folder / "policy" / "model.safetensors").read_bytes()
-        for folder in (tmp_path / "whole", again)
+    StudentTrainer(settings, frames(), None, reader).run()
+    one, other = (
+        (folder / "policy" / "model.safetensors").read_bytes() for folder in (whole, parts)
     )
-    assert whole == parts
-    assert rows(tmp_path / "whole")[2:] == rows(again)
-
-
-def distill_reader(settings: StudentConfig):
-    from vla_distill.actdistill.stage_one import load_reader
-
-    model = load_policy(settings.teacher).config
-    return load_reader(settings.graph_folder, model, settings.stage_one())
+    assert one == other
+    assert rows(whole)[2:] == rows(parts)
 
 
 def test_one_batch_can_be_overfitted(tmp_path, teacher) -> None:

@@ -146,7 +146,11 @@ def test_a_routed_chunk_is_told_from_one_of_another_budget_by_what_is_fixed(plai
 
 def test_a_student_takes_tokens_and_cache_on_and_keeps_its_thresholds(plain: VlaPolicy) -> None:
     student = routed(plain)
-    more = {"layer_router": {"keep": 2}, "uniform_tokens": {"keep": 4}, "head_cache": {"interval": 2}}
+    more = {
+        "layer_router": {"keep": 2},
+        "uniform_tokens": {"keep": 4},
+        "head_cache": {"interval": 2},
+    }
     fast = accelerate(student, Recipe.from_dict({"methods": more}, "fast"), [])
     assert fast.plan.recipe.thresholds == student.plan.recipe.thresholds
     chunk = fast.infer([SEEN[0]], [fast.start(0)])[0]
