@@ -31,7 +31,7 @@ def and_be_killed(self):
         sys.exit()
 
 StudentTrainer._save = and_be_killed
-trainer = distill(config(folder, folder.parent / "teacher"), frames())
+trainer = distill(config(folder, folder.parent / "teacher", save_every=2), frames())
 weights = sum(float(p.detach().abs().sum()) for p in trainer.objective.parameters())
 print("RANK", trainer.accelerator.num_processes, weights)
 """

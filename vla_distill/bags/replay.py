@@ -109,9 +109,8 @@ def replay(
 def _memory(chunk: ActionChunk, before: ActionChunk | None) -> Memory:
     """The memory before a chunk; a router looks at what ran for the one before it."""
     memory = Memory(seed=chunk.seed, sequence=chunk.sequence)
-    same = before is not None and before.instruction == chunk.instruction
-    if same and before.sequence == chunk.sequence - 1:
-        memory.previous = before
+    if before is not None and before.instruction == chunk.instruction:
+        memory.previous = before if before.sequence == chunk.sequence - 1 else None
     return memory
 
 

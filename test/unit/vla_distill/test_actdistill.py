@@ -22,6 +22,7 @@ from vla_distill.actdistill.stage_two import StudentTrainer
 from vla_distill.actdistill.states import Trace
 from vla_distill.actdistill.targets import TargetCache
 from vla_distill.errors import DistillError
+from vla_distill.training import trainer
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import RouterConfig
@@ -29,6 +30,12 @@ from vla_policy.model.network import VlaNetwork
 from vla_policy.model.plan import FullCompute
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.model.tokenizer import word_tokenizer, words_of
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take longer than these trainings; test_training.py draws one."""
+    monkeypatch.setattr(trainer, "draw_curve", lambda log, picture, names: None)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(out: Path, teacher: Path, **changes) -> StudentConfig:
     values = {
         "data": "made up", "out": str(out), "teacher": str(teacher), "steps": 4, "batch": 4,
-        "log_every": 1, "save_every": 2, "warmup": 1, "held_out": 0.2, "precision": "no",
+        "log_every": 1, "save_every": 4, "warmup": 1, "held_out": 0.2, "precision": "no",
         "threads": 1, "graph_steps": 2, "graph_width": 16, "semantics": 16, "graph_edges": 4,
         "router_width": 8,
     }  # fmt: skip
@@ -262,13 +269,13 @@ def test_a_resumed_student_equals_an_uninterrupted_one(tmp_path, teacher) -> Non
     shared = {"graph": str(whole / "graph"), "cache": str(whole / "targets")}
     settings = config(parts, teacher, **shared)
     reader = load_reader(whole / "graph", load_policy(teacher).config, settings)
-    trainer = StudentTrainer(settings, frames(), None, reader)
-    trainer._resume()
-    while trainer.step < 2:
-        trainer._optimise()
-        trainer.step += 1
+    half = StudentTrainer(settings, frames(), None, reader)
+    half._resume()
+    while half.step < 2:
+        half._optimise()
+        half.step += 1
     (parts / "log.jsonl").write_text("")
-    trainer._save_state()
+    half._save_state()
     StudentTrainer(settings, frames(), None, reader).run()
     one, other = (
         (folder / "policy" / "model.safetensors").read_bytes() for folder in (whole, parts)

@@ -105,9 +105,10 @@ def test_the_memory_of_an_episode_is_its_last_chunk(plain: VlaPolicy) -> None:
     second = policy.infer([SEEN[1]], [replace(memory)])[0]
     again = policy.infer([SEEN[1]], [Memory(0, 1, previous=first)])[0]
     assert second.targets.tobytes() == again.targets.tobytes()
-    assert second.report.layers_run == first.report.layers_run
     moved = policy.infer([SEEN[1]], [Memory(0, 1, previous=other)])[0]
-    assert moved.report.layers_run == other.report.layers_run
+    for before, after in ((first, second), (other, moved)):  # and the best always runs
+        assert set(before.report.layers_run) <= set(after.report.layers_run)
+        assert len(after.report.layers_run) <= len(before.report.layers_run) + 1
 
 
 def test_rows_of_a_batch_are_routed_by_themselves(plain: VlaPolicy) -> None:
