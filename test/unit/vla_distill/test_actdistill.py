@@ -287,7 +287,7 @@ def test_a_resumed_student_equals_an_uninterrupted_one(tmp_path, teacher) -> Non
 def test_one_batch_can_be_overfitted(tmp_path, teacher) -> None:
     few = frames(episodes=1, length=4)
     settings = config(
-        tmp_path, teacher, steps=200, graph_steps=150, held_out=0.0, log_every=20, save_every=200,
+        tmp_path, teacher, steps=100, graph_steps=80, held_out=0.0, log_every=20, save_every=100,
         brightness=0.0, contrast=0.0, learning_rate=3e-3, budget=0.67,
     )  # fmt: skip
     distill(settings, few)
