@@ -132,7 +132,7 @@ class ComputeControl:
             return f"after full compute again {self._plan.budget}"
         if self._controller is None:
             return ""
-        if self._fresh and not _is_of(report, self._plan.budget):
+        if self._fresh and not self._plan.can_have_made(report):
             return ""  # thought before the budget was set
         self._fresh = False
         took = report.milliseconds.get("total", 0.0)
@@ -147,12 +147,3 @@ class ComputeControl:
         ]
         why = f"a chunk took {took:.1f} ms of {self._applied[1]:.1f} ms"
         return f"{', '.join(changes)}: {why}"
-
-
-def _is_of(report: ComputeReport, budget: Budget) -> bool:
-    """Whether a chunk can have been made within a budget."""
-    return (
-        len(report.layers_run) == budget.language_layers
-        and report.visual_tokens[1] == budget.visual_tokens
-        and report.head_steps[0] == budget.head_steps
-    )

@@ -19,13 +19,18 @@ from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe, read_recipe, recipe_names
 from vla_policy.efficiency.registry import METHODS
 from vla_policy.errors import PolicyError
-from vla_policy.model.config import preset
+from vla_policy.model.actions import Statistics
+from vla_policy.model.config import RouterConfig, preset
+from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
 SAVING = {
     "layer_importance": {"keep": 2},
     "deepest_layers": {"keep": 2},
     "random_layers": {"keep": 2},
+    "layer_router": {"keep": 2},
+    "top_k_router": {"keep": 2},
+    "random_gates": {"keep": 2},
     "task_diversity": {"keep": 0.6},
     "fastv": {"keep": 0.6},
     "random_tokens": {"keep": 0.6},
@@ -49,9 +54,12 @@ def observation(seed: int, size: int = 32) -> Observation:
 
 
 def make(name: str) -> VlaPolicy:
-    policy = VlaPolicy.random(name)
-    torch.nn.init.normal_(policy.network.head.out.weight)  # zero at birth, which hides differences
-    return policy
+    torch.manual_seed(0)
+    config = dataclasses.replace(preset(name), router=RouterConfig(width=8))
+    network = VlaNetwork(config)
+    torch.nn.init.normal_(network.head.out.weight)  # zero at birth, which hides differences
+    words = VlaPolicy.random("test").tokenizer
+    return VlaPolicy(network, words, Statistics.identity(config.horizon))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,15 @@ def conflict(one: str, other: str) -> bool:
     return other in METHODS[one].conflicts or one in METHODS[other].conflicts
 
 
+def infer_one(policy: VlaPolicy, seed: int):
+    return policy.infer([SEEN[seed]], [policy.start(seed)])[0]
+
+
+def on_average(names: tuple[str, ...]) -> bool:
+    """Whether the budget holds on average only."""
+    return any(getattr(METHODS[name], "varies", False) for name in names)
+
+
 def pairs() -> Iterator[tuple[str, str]]:
     for one, other in itertools.combinations(METHODS, 2):
         if METHODS[one].knob != METHODS[other].knob and not conflict(one, other):
@@ -106,7 +123,7 @@ def test_every_method_is_tested_here() -> None:
 def test_a_method_says_what_it_is(name: str) -> None:
     kind = METHODS[name]
     assert kind.name == name and dataclasses.is_dataclass(kind)
-    assert kind.requires <= {"calibration"} and kind.conflicts <= set(METHODS)
+    assert kind.requires <= {"calibration", "router"} and kind.conflicts <= set(METHODS)
     assert "attributes:" in (kind.__doc__ or "").lower()
     with pytest.raises(PolicyError, match=f"{name}.*nonsense"):
         recipe(name, nonsense=1)
@@ -121,7 +138,12 @@ def test_batched_equals_one_by_one_and_costs_less(plain: VlaPolicy, names: tuple
         np.testing.assert_allclose(chunk.targets, alone.targets, atol=5e-4)
         assert np.isfinite(chunk.targets).all()
         full = infer(plain, [row])[0]
-        assert alone.report.gflops < full.report.gflops
+        assert chunk.report.layers_run == alone.report.layers_run
+        if not on_average(names):
+            assert alone.report.gflops < full.report.gflops
+    if on_average(names):
+        mean = np.mean([len(infer_one(policy, seed).report.layers_run) for seed in range(6)])
+        assert mean == pytest.approx(2, abs=0.4)  # of six observations, the same as it saw
     assert not np.array_equal(together[0].targets, infer(plain)[0].targets)
 
 
@@ -218,7 +240,11 @@ def test_what_requires_calibration_is_refused_without(plain: VlaPolicy, name: st
 def test_the_recipes_that_ship_fit_the_sizes_that_they_are_for(name: str) -> None:
     shipped = read_recipe(name)
     config = preset("cogact_base" if name.startswith("l2") else "deep")
-    ranked = dataclasses.replace(shipped, ranking=tuple(range(config.language.layers)))
-    plan = RecipePlan(config, ranked if shipped.method("language_layers") else shipped)
+    layers, method = config.language.layers, shipped.method("language_layers")
+    if on_average([each.name for each in shipped.methods]):
+        shipped = dataclasses.replace(shipped, thresholds=tuple(range(1, layers)))
+    elif method:
+        shipped = dataclasses.replace(shipped, ranking=tuple(range(layers)))
+    plan = RecipePlan(config, shipped)
     assert (plan.default == RecipePlan(config, Recipe()).default) == (name in ("plain",))
     assert shipped.name == name

@@ -37,6 +37,9 @@ class Plan:
     def __init__(self) -> None:
         self.budget = self.default
 
+    def can_have_made(self, report: ComputeReport) -> bool:
+        return len(report.layers_run) == self.budget.language_layers
+
 
 class Adjustable(ScriptedPolicy):
     """Reports what its budget says.

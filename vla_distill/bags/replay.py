@@ -122,14 +122,28 @@ def replay(
             results.append(ReplayedChunk(*known, False, str(error)))
             memory = None
             continue
-        place = recorded.chunk.seed, recorded.chunk.sequence
-        if memory is None or (memory.seed, memory.sequence) != place:
-            memory = Memory(*place)  # else what was kept of the chunk before is there
-        memory.previous, memory.frozen_until = before, until
+        # What was kept of the chunk before is there, if it was the one before this.
+        if memory is None or (memory.seed, memory.sequence) != _place(recorded.chunk):
+            memory = _memory(recorded.chunk, bag.chunks[number - 1].value.chunk if number else None)
+        memory.frozen_until = until
+        if before is not None:
+            memory.previous = before
         again = make.chunk(policy.infer([observation], [memory])[0])
         results.append(_compare(recorded, again))
     tell(len(bag.chunks), len(bag.chunks))
     return results
+
+
+def _place(chunk: ActionChunk) -> tuple[int, int]:
+    return chunk.seed, chunk.sequence
+
+
+def _memory(chunk: ActionChunk, before: ActionChunk | None) -> Memory:
+    """The memory before a chunk; a router looks at what ran for the one before it."""
+    memory = Memory(*_place(chunk))
+    if before is not None and before.instruction == chunk.instruction:
+        memory.previous = before if before.sequence == chunk.sequence - 1 else None
+    return memory
 
 
 def _compare(recorded: RecordedChunk, again: Any) -> ReplayedChunk:

@@ -27,8 +27,8 @@ def page(record: dict[str, Any], picture: str) -> str:
     ]
     for row in record["rows"]:
         lines.append(
-            f"| {row['name']} | {_rate(row, '')} | {_change(row, '')} | {_rate(row, 'measured_')}"
-            f" | {_change(row, 'measured_')} | {100 * row['flops_ratio']:.1f} %"
+            f"| {row['name']} | {rate(row, '')} | {change(row, '')} | {rate(row, 'measured_')}"
+            f" | {change(row, 'measured_')} | {100 * row['flops_ratio']:.1f} %"
             f" | {row['ms']['total']['median']:.1f}"
             f" | {row['speedup']:.2f} ({row['amdahl_bound']:.2f}) |"
         )
@@ -68,12 +68,14 @@ def draw_pareto(rows: Sequence[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def _rate(row: dict[str, Any], prefix: str) -> str:
+def rate(row: dict[str, Any], prefix: str) -> str:
+    """A success rate with its interval [%]."""
     low, high = 100 * row[f"{prefix}low"], 100 * row[f"{prefix}high"]
     return f"{100 * row[f'{prefix}success']:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _change(row: dict[str, Any], prefix: str) -> str:
+def change(row: dict[str, Any], prefix: str) -> str:
+    """A paired difference with its interval [points]."""
     change = row[f"{prefix}difference"]
     low, high = 100 * change["low"], 100 * change["high"]
     return f"{100 * change['value']:+.1f} [{low:+.1f}, {high:+.1f}]"

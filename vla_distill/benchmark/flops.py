@@ -18,6 +18,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from vla_distill.errors import DistillError
+from vla_policy.efficiency.layers import RoutingMethod
+from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.reuse import ReuseMethod
@@ -38,9 +40,9 @@ def compare(config: ModelConfig, recipe: Recipe, text_tokens: int = TEXT_TOKENS)
     """What a recipe leaves of a chunk's operations and bytes.
 
     No layers are ranked, because there are no weights: those removed are taken to lie after the
-    layer at which tokens are chosen. Tokens that may come from an earlier frame all do, as where
-    nothing moves: the least that such a recipe can cost. A first frame costs as much as the plain
-    policy's.
+    layer at which tokens are chosen. A router is taken to run its average, always the same layers.
+    Tokens that may come from an earlier frame all do, as where nothing moves: the least that such a
+    recipe can cost. A first frame costs as much as the plain policy's.
 
     Args:
         config: sizes of the plain network.
@@ -76,8 +78,7 @@ def count(config: ModelConfig, recipe: Recipe, text_tokens: int) -> dict[str, An
     if width is not None:
         config = width.narrowed(config)
     layers = config.language.layers
-    ranking = tuple(reversed(range(layers))) if recipe.method("language_layers") else ()
-    plan = _StillScene(config, replace(recipe, ranking=ranking))
+    plan = _StillScene(config, _ranked(recipe, layers))
     with torch.device("meta"):
         network = VlaNetwork(config).eval()
         images = torch.zeros(1, len(config.cameras), 3, config.image_size, config.image_size)
@@ -98,11 +99,7 @@ def count(config: ModelConfig, recipe: Recipe, text_tokens: int) -> dict[str, An
             "language", lambda: network.think(visual, text, text == 0, state, plan.begin(()))
         )
         run("head", lambda: network.head.sample(noise, condition.tokens, plan))
-    removed = [
-        network.language.layers[index]
-        for index in range(layers)
-        if not plan.runs_layer(index, noise)
-    ]
+    removed = network.language.layers[plan.budget.language_layers :]
     parameters = _parameters(network) - sum(map(_parameters, removed))
     return {
         "gflops": sum(stages.values()),
@@ -134,6 +131,17 @@ class _StillScene(RecipePlan):
         frame = Frame((), frozenset(), 0, patches[0], states, kept)
         reused = method.select(tokens, patches, [frame], most)
         return TokenReuse(tokens.visual, reused, [kept], saved=most)
+
+
+def _ranked(recipe: Recipe, layers: int) -> Recipe:
+    """The recipe with the deepest layers to go first, as if its method had chosen them."""
+    method = recipe.method("language_layers")
+    if method is None:
+        return recipe
+    if isinstance(method, RoutingMethod):
+        others = tuple(other for other in recipe.methods if other is not method)
+        recipe = replace(recipe, methods=(DeepestLayers(method.keep), *others))
+    return replace(recipe, ranking=tuple(reversed(range(layers))))
 
 
 class _Traffic(TorchDispatchMode):

@@ -54,8 +54,15 @@ def compare_times(
     ]
 
 
-def time_in_turns(policies: Mapping[str, VlaPolicy], chunks: int) -> dict[str, dict[str, Any]]:
-    """Time policies in turns on noise, warm, one observation at a time.
+def time_in_turns(
+    policies: Mapping[str, VlaPolicy], chunks: int, seen: Sequence[Observation] = ()
+) -> dict[str, dict[str, Any]]:
+    """Time policies in turns, warm, one observation at a time.
+
+    Args:
+        policies: by name.
+        chunks: how many to time of each.
+        seen: observations to go through, the same for all; none takes noise.
 
     Returns:
         For each: ``gflops``; and for ``vision``, ``language``, ``head``, ``rest`` (resizing,
@@ -66,12 +73,13 @@ def time_in_turns(policies: Mapping[str, VlaPolicy], chunks: int) -> dict[str, d
     """
     if chunks < 1:
         raise DistillError("chunks", got=chunks, expected="at least 1")
-    seen = {name: _noise(policy) for name, policy in policies.items()}
+    shown = {name: list(seen) or [_noise(policy)] for name, policy in policies.items()}
     memories = {name: policy.start(0) for name, policy in policies.items()}
     reports: dict[str, list[ComputeReport]] = {name: [] for name in policies}
     for number in range(WARM_UP + chunks):
         for name, policy in policies.items():
-            report = policy.infer([seen[name]], [memories[name]])[0].report
+            observation = shown[name][number % len(shown[name])]
+            report = policy.infer([observation], [memories[name]])[0].report
             if number >= WARM_UP:
                 reports[name].append(report)
     return {name: _row(each) for name, each in reports.items()}

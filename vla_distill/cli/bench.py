@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from vla_distill.cli import _bench_distillation
+
 
 @dataclass(frozen=True)
 class Flops:
@@ -138,6 +140,7 @@ Arguments = (
     | Annotated[Latency, tyro.conf.subcommand("latency")]
     | Annotated[Ablation, tyro.conf.subcommand("ablation")]
     | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[_bench_distillation.Distillation, tyro.conf.subcommand("distillation")]
 )
 
 
@@ -147,6 +150,8 @@ def main(arguments: Arguments) -> int:
         return _ablation(arguments)
     if isinstance(arguments, Data):
         return _data(arguments)
+    if isinstance(arguments, _bench_distillation.Distillation):
+        return _bench_distillation.main(arguments)
     record = _flops(arguments) if isinstance(arguments, Flops) else _latency(arguments)
     from vla_distill.evaluation.machine import command, commit, machine
 

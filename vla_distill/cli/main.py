@@ -45,7 +45,7 @@ def usage() -> str:
     """The text of ``vla --help``."""
     lines = ["usage: vla [--debug] VERB [ARGUMENTS]", ""]
     lines += ["A Vision-Language-Action policy on an arm, at a fraction of its cost.", "", "verbs:"]
-    lines += [f"  {name:<14}{doc}" for name, doc in verbs().items()]
+    lines += [f"  {name:<16}{doc}" for name, doc in verbs().items()]
     lines += ["", "`vla VERB --help` tells a verb's arguments; --debug shows tracebacks."]
     return "\n".join(lines)
 

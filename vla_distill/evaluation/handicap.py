@@ -60,7 +60,7 @@ class SomeLayers(FullCompute):
     def __init__(self, layers: Sequence[int]) -> None:
         self._layers = frozenset(layers)
 
-    def runs_layer(self, layer: int, hidden: object) -> bool:
+    def runs_layer(self, layer: int, tokens: object) -> bool:
         """Whether it is one of them."""
         return layer in self._layers
 

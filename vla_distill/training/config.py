@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -12,6 +12,7 @@ from vla_policy.errors import PolicyError
 
 PRECISIONS = ("auto", "bf16", "no")
 OPTIMIZERS = ("adamw", "muon")
+Config = TypeVar("Config", bound="TrainConfig")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class TrainConfig:
         return self.learning_rate * min(1.0, rising, falling)
 
     @classmethod
-    def read(cls, path: str | Path, **changes: Any) -> TrainConfig:
+    def read(cls: type[Config], path: str | Path, **changes: Any) -> Config:
         """Read a YAML file; ``changes`` that are not None win.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -10,12 +11,14 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+LINEAR = ("learning_rate", "layers", "gate_entropy", "gate_variation")
+"""Numbers that are no losses."""
 
-def draw_curve(log: Path, picture: Path) -> None:
-    """Draw the JSON lines of ``log`` (see Trainer) into ``picture`` (PNG)."""
+
+def draw_curve(log: Path, picture: Path, names: Sequence[str]) -> None:
+    """Draw some numbers of the JSON lines of ``log`` (see Trainer) into ``picture`` (PNG)."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    names = ("velocity", "grounding_cm", "learning_rate")
-    figure, axes = plt.subplots(1, len(names), figsize=(12, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.4), layout="constrained")
     for axis, name in zip(axes, names, strict=True):
         for key, label in ((name, "training"), (f"held_out_{name}", "held out, averaged weights")):
             points = [(row["step"], row[key]) for row in rows if key in row]
@@ -23,7 +26,7 @@ def draw_curve(log: Path, picture: Path) -> None:
                 axis.plot(*zip(*points, strict=True), label=label, linewidth=1.2)
         axis.set_title(name.replace("_", " "))
         axis.set_xlabel("step")
-        if name != "learning_rate":
+        if name not in LINEAR:
             axis.set_yscale("log")
             axis.legend(frameon=False)
     figure.savefig(picture, dpi=110)

@@ -10,8 +10,8 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.probe import SceneProbe
 from vla_distill.training.samples import Batch
 from vla_policy.model import diffusion
-from vla_policy.model.network import VlaNetwork
-from vla_policy.model.plan import FullCompute
+from vla_policy.model.network import Condition, VlaNetwork
+from vla_policy.model.plan import FullCompute, Plan
 
 
 class Objective(nn.Module):
@@ -28,7 +28,6 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self.config = config
-        self.plan = FullCompute()
         self.probe = SceneProbe(network.config.language.width) if scenes else None
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -43,9 +42,23 @@ class Objective(nn.Module):
             the mean), ``grounding_cm`` (mean distance of the target pointer); in simulated scenes
             ``scene`` (what is where) and ``gaze`` (where the pointers look).
         """
-        images = self._augment(batch.images, generator) if self.training else batch.images
+        visual, condition = self.look(batch, generator, FullCompute())
+        return self.losses(batch, visual, condition, generator)
+
+    def look(
+        self, batch: Batch, generator: torch.Generator, plan: Plan
+    ) -> tuple[Tensor, Condition]:
+        """Visual tokens (B, V, width) and the condition, in training of changed pictures."""
+        images = batch.images
+        if self.training:
+            images = augment(images, self.config, generator)
         visual = self.network.see(images)
-        condition = self.network.think(visual, batch.text, batch.text_mask, batch.state, self.plan)
+        return visual, self.network.think(visual, batch.text, batch.text_mask, batch.state, plan)
+
+    def losses(
+        self, batch: Batch, visual: Tensor, condition: Condition, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """See :meth:`forward`."""
         repeats = self.config.noises
         actions = batch.actions.repeat(repeats, 1, 1)
         noise = torch.randn(actions.shape, generator=generator, device=actions.device)
@@ -78,8 +91,9 @@ class Objective(nn.Module):
             )
         return losses
 
-    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Brightness and contrast of each image by itself; positions stay."""
-        shape = (*images.shape[:2], 1, 1, 1)
-        draw = torch.rand(2, *shape, generator=generator, device=images.device) * 2 - 1
-        return images * (1 + self.config.contrast * draw[0]) + 2 * self.config.brightness * draw[1]
+
+def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Brightness and contrast of each image by itself; positions stay."""
+    shape = (*images.shape[:2], 1, 1, 1)
+    draw = torch.rand(2, *shape, generator=generator, device=images.device) * 2 - 1
+    return images * (1 + config.contrast * draw[0]) + 2 * config.brightness * draw[1]

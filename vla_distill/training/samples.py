@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from vla_policy.model.actions import Statistics
 from vla_policy.model.grounding import POSITION_UNIT
 from vla_policy.model.policy import normalise_pixels
 from vla_policy.model.tokenizer import tokenize
+
+B = TypeVar("B", bound="Batch")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Batch:
     things: Tensor | None = None
     gaze: Tensor | None = None
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self: B, device: torch.device) -> B:
         """The same on another device."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return replace(self, **{k: v.to(device) for k, v in fields.items() if v is not None})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from accelerate.utils import set_seed
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_distill.dataset import FrameStore
@@ -45,11 +47,17 @@ class Trainer:
         split: frames to train on and to hold out, instead of those that the seed draws.
 
     The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
-    and ``policy/``, the averaged weights so far.
+    and ``policy/``, the averaged weights so far. What is trained, on what and what is written are
+    methods of their own, which other trainings override.
 
     Raises:
         PolicyError: the folder holds a run with another configuration.
     """
+
+    curves: Sequence[str] = ("velocity", "grounding_cm", "learning_rate")
+    """What the picture shows."""
+    free = frozenset({"out", "steps", "threads", "log_every", "save_every", "keep_policies"})
+    """What of the configuration may be another when a run is resumed."""
 
     def __init__(
         self,
@@ -64,7 +72,8 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=_precision(config.precision))
         set_seed(config.seed)
         start = load_policy(config.init) if config.init else None
-        self.model = _sized(start.network.config if start else preset(config.preset), frames)
+        network = self._network(start)
+        self.model = _sized(network.config, frames)
         scenes = None
         if seeds is not None and config.scene_weight:
             scenes = Scenes(frames, seeds, self.model)
@@ -73,8 +82,7 @@ class Trainer:
         )
         self.statistics = start.statistics if start else self.samples.statistics()
         self.tokenizer = start.tokenizer if start else _words(frames, seeds is not None)
-        network = start.network if start else VlaNetwork(self.model)
-        objective = Objective(network, config, scenes is not None)
+        objective = self._objective(network, scenes is not None)
         self.average = AveragedModel(
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
         ).to(self.accelerator.device)
@@ -89,8 +97,8 @@ class Trainer:
         self.folder = Path(config.out)
         self.step = 0
 
-    def run(self) -> VlaPolicy:
-        """Train to the end, from where the folder left off; returns the averaged policy."""
+    def run(self) -> None:
+        """Train to the end, from where the folder left off."""
         self._resume()
         main = self.accelerator.is_main_process
         columns = (
@@ -115,7 +123,20 @@ class Trainer:
                 if self.step % self.config.save_every == 0 or last:
                     self._save()
                     begin = time.perf_counter()
-        return self._policy()
+
+    def _network(self, start: VlaPolicy | None) -> VlaNetwork:
+        """What is trained, or trained on; ``start`` is the policy of ``init``."""
+        return start.network if start else VlaNetwork(preset(self.config.preset))
+
+    def _objective(self, network: VlaNetwork, scenes: bool) -> nn.Module:
+        """What is minimised; ``scenes``: whether batches say what is where."""
+        return Objective(network, self.config, scenes)
+
+    def _write(self) -> None:
+        """Write what has been learned so far into the run's folder."""
+        save_policy(self.policy(), self.folder / "policy")
+        if self.config.keep_policies:
+            save_policy(self.policy(), self.folder / f"policy_{self.step:06d}")
 
     def optimise(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
@@ -132,7 +153,7 @@ class Trainer:
         self.average.update_parameters(accelerator.unwrap_model(self.objective))
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _batch(self, rows: Any) -> Batch:
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
         limit = self.model.language.max_text
         batch = self.samples.batch(rows, self.tokenizer, self.statistics, limit)
         return batch.to(self.accelerator.device)
@@ -177,10 +198,8 @@ class Trainer:
     def _save(self) -> None:
         self._save_state()
         if self.accelerator.is_main_process:
-            save_policy(self._policy(), self.folder / "policy")
-            if self.config.keep_policies:
-                save_policy(self._policy(), self.folder / f"policy_{self.step:06d}")
-            draw_curve(self.folder / "log.jsonl", self.folder / "curve.png")
+            self._write()
+            draw_curve(self.folder / "log.jsonl", self.folder / "curve.png", self.curves)
         self.accelerator.wait_for_everyone()
 
     def _save_state(self) -> None:
@@ -199,8 +218,7 @@ class Trainer:
         mine = self.config.to_dict()
         if written.is_file():
             theirs = json.loads(written.read_text())
-            free = {"out", "steps", "threads", "log_every", "save_every", "keep_policies"}
-            other = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
+            other = [k for k in mine if k not in self.free and mine[k] != theirs.get(k)]
             if other and state.is_dir():
                 raise PolicyError(
                     f"{self.folder}: {', '.join(other)}",
@@ -223,7 +241,8 @@ class Trainer:
             lines = log.read_text().splitlines(keepends=True)
             log.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.step))
 
-    def _policy(self) -> VlaPolicy:
+    def policy(self) -> VlaPolicy:
+        """The policy of the averaged weights."""
         network = VlaNetwork(self.model)
         averaged = cast(Objective, self.average.module)
         network.load_state_dict(averaged.network.state_dict())

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vla_policy.contract import Observation
-from vla_policy.efficiency.layers import LayerMethod
-from vla_policy.efficiency.method import CALIBRATION
+from vla_policy.efficiency.layers import LayerMethod, RoutingMethod
+from vla_policy.efficiency.method import CALIBRATION, ROUTER
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.width import WidthMethod
 from vla_policy.errors import PolicyError
+from vla_policy.model.network import NetworkInputs, VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
 BATCH = 32
@@ -23,31 +24,46 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
     The layers are ranked first, in the full network; MLP channels are judged in what is left of it.
 
     Args:
-        policy: a plain one.
+        policy: a plain one, or one whose recipe the new one extends: its methods stay as they are.
         recipe: what to do.
         observations: to calibrate on; may be empty if no method requires calibration.
 
     Raises:
-        PolicyError: the policy follows a recipe already, a method requires observations and there
-            are none, or an option does not fit the policy's sizes.
+        PolicyError: the policy follows a recipe that the new one does not extend, a method requires
+            observations or a router and there are none, or an option does not fit the policy's
+            sizes.
     """
-    if isinstance(policy.plan, RecipePlan) and policy.plan.recipe.methods:
+    old = policy.plan.recipe if isinstance(policy.plan, RecipePlan) else Recipe()
+    if old.methods and not set(old.methods) < set(recipe.methods):
         raise PolicyError(
             "policy to accelerate",
-            got=f"one that follows the recipe {policy.plan.recipe.name}",
-            expected="a plain one",
+            got=f"one that follows the recipe {old.name}",
+            expected=f"a plain one, or a recipe with more than {old.to_dict()['methods']}",
         )
-    recipe.check([CALIBRATION] if observations else [])
+    recipe = replace(recipe, ranking=old.ranking, thresholds=old.thresholds)
+    new = [method for method in recipe.methods if method not in old.methods]
+    there = {CALIBRATION: observations, ROUTER: policy.config.router}
+    replace(recipe, methods=tuple(new)).check([name for name, found in there.items() if found])
     inputs = [
         policy.inputs(observations[start : start + BATCH])
         for start in range(0, len(observations), BATCH)
     ]
-    layers: LayerMethod | None = recipe.method("language_layers")
-    ranking = layers.rank(policy.network, inputs) if layers else ()
-    recipe = replace(recipe, ranking=ranking, origin=policy.policy_hash)
+    if recipe.method("language_layers") in new:
+        recipe = fitted(recipe, policy.network, inputs)
+    recipe = replace(recipe, origin=policy.policy_hash)
     plan = RecipePlan(policy.config, recipe)
     network = policy.network
     width: WidthMethod | None = recipe.method("mlp_width")
-    if width is not None:
+    if width is not None and width in new:
         network = width.narrow(network, inputs, plan)
     return policy.altered(network, RecipePlan(network.config, recipe))
+
+
+def fitted(recipe: Recipe, network: VlaNetwork, inputs: Sequence[NetworkInputs]) -> Recipe:
+    """The recipe with the ranking or the thresholds of its layers, measured in this network."""
+    method: LayerMethod | RoutingMethod | None = recipe.method("language_layers")
+    if method is None:
+        return recipe
+    if isinstance(method, RoutingMethod):
+        return replace(recipe, thresholds=method.fit(network, inputs))
+    return replace(recipe, ranking=method.rank(network, inputs))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
+from vla_policy.contract import ComputeReport
 from vla_policy.errors import PolicyError
 
 Limits = Mapping[str, tuple[int, int]]
@@ -17,7 +18,7 @@ class Budget:
     """What a chunk may cost.
 
     Attributes:
-        language_layers: layers that run.
+        language_layers: layers that run; on average, where a router chooses for each observation.
         visual_tokens: visual tokens that go on after the selection.
         head_cache_interval: denoising steps from one computed to the next; 1 computes all.
         head_steps: denoising steps.
@@ -69,4 +70,8 @@ class Adjustable(Protocol):
     @property
     def default(self) -> Budget:
         """What the recipe says."""
+        ...
+
+    def can_have_made(self, report: ComputeReport) -> bool:
+        """Whether a chunk can have been made within the budget that holds now."""
         ...

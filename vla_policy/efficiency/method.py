@@ -14,6 +14,9 @@ Amount = int | float
 CALIBRATION = "calibration"
 """In ``requires``: observations to measure on before it can be used."""
 
+ROUTER = "router"
+"""In ``requires``: a network with a trained router (``vla distill-policy`` makes one)."""
+
 M = TypeVar("M", bound="Method")
 
 
@@ -23,7 +26,7 @@ class Method(Protocol):
     Attributes:
         name: what recipes call it.
         knob: the one quantity that it sets; two methods of a recipe never set the same.
-        requires: what has to be there, of :data:`CALIBRATION`.
+        requires: what has to be there, of :data:`CALIBRATION` and :data:`ROUTER`.
         conflicts: names of methods that set another knob and yet cannot go with it.
     """
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from vla_policy.contract import Memory
+from vla_policy.contract import ComputeReport, Memory
 from vla_policy.efficiency.budget import Budget, Limits
-from vla_policy.efficiency.layers import LayerMethod
+from vla_policy.efficiency.layers import LayerMethod, Moment, RoutingMethod
 from vla_policy.efficiency.method import count_of
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.reuse import ReuseMethod
@@ -39,14 +39,26 @@ class RecipePlan:
 
     def __init__(self, config: ModelConfig, recipe: Recipe) -> None:
         self.recipe = recipe
-        self._layers: LayerMethod | None = recipe.method("language_layers")
+        chooser: LayerMethod | RoutingMethod | None = recipe.method("language_layers")
+        self._layers = chooser
+        self._router = chooser if isinstance(chooser, RoutingMethod) else None
         self._tokens: TokenMethod | None = recipe.method("visual_tokens")
         self._reuse: ReuseMethod | None = recipe.method("reused_tokens")
         self._frames: FrameReuse | None = None
         self._patch = config.vision.patch
         self._draws: Draws = ()
+        self._moments: tuple[Moment, ...] = ()
+        self._open: Tensor | None = None
         layers, visual, steps = config.language.layers, config.visual_tokens, config.head.steps
-        if self._layers is not None and len(recipe.ranking) != layers:
+        if self._router is not None:
+            thresholds = layers - 1 if self._router.varies else 0
+            if len(recipe.thresholds) != thresholds:
+                raise PolicyError(
+                    f"recipe {recipe.name}: thresholds of {self._router.name}",
+                    got=len(recipe.thresholds),
+                    expected=f"{thresholds} (vla accelerate measures them)",
+                )
+        elif self._layers is not None and len(recipe.ranking) != layers:
             raise PolicyError(
                 f"recipe {recipe.name}: layers ranked for {self._layers.name}",
                 got=len(recipe.ranking),
@@ -94,11 +106,20 @@ class RecipePlan:
                 self._reuse, memories, inputs, self._patch, self._removed, most
             )
         plan._draws = tuple((memory.seed, memory.sequence) for memory in memories)
+        plan._moments = tuple(map(_moment, memories))
         return plan
 
-    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
-        """Whether the ranking has spared it."""
-        return layer not in self._removed
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
+        """Whether the ranking has spared it, or the router chose it before the first layer."""
+        layers = self.limits["language_layers"][1]
+        if self._router is None or self._budget.language_layers == layers:
+            return layer not in self._removed
+        if layer == 0:
+            self._open = self._router.open(
+                tokens, self._budget.language_layers, layers, self.recipe.thresholds, self._moments
+            )
+        assert self._open is not None, "asked from the first layer on"
+        return self._open[:, layer]
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """What the method chooses, at its layer, if there are more than the budget allows."""
@@ -124,12 +145,31 @@ class RecipePlan:
         return head_cache.is_computed(step, steps, self._budget.head_cache_interval)
 
     def overhead(self, config: ModelConfig, text_tokens: int) -> float:
-        """What choosing tokens takes, if any are chosen [FLOP]."""
+        """What choosing layers and tokens takes, if any are chosen [FLOP]."""
+        total = 0.0
+        if self._tokens is not None and self._budget.visual_tokens < config.visual_tokens:
+            total += self._tokens.overhead(config, text_tokens)
         if self._reuse is not None and self._frames is not None and self._frames.chooses:
-            return self._reuse.overhead(config, text_tokens)
-        if self._tokens is None or self._budget.visual_tokens >= config.visual_tokens:
-            return 0.0
-        return self._tokens.overhead(config, text_tokens)
+            total += self._reuse.overhead(config, text_tokens)
+        if self._router is not None and self._budget.language_layers < config.language.layers:
+            total += self._router.overhead(config)
+        return total
+
+    def can_have_made(self, report: ComputeReport) -> bool:
+        """See :meth:`vla_policy.efficiency.budget.Adjustable.can_have_made`."""
+        layers, whole = self._budget.language_layers, self.limits["language_layers"][1]
+        free = self._router is not None and self._router.varies and layers < whole
+        return (
+            (free or len(report.layers_run) == layers)
+            and report.visual_tokens[1] == self._budget.visual_tokens
+            and report.head_steps[0] == self._budget.head_steps
+        )
+
+
+def _moment(memory: Memory) -> Moment:
+    before = memory.previous
+    ran = None if before is None else frozenset(before.report.layers_run)
+    return Moment(memory.seed, memory.sequence, ran)
 
 
 def _knob(method: StepMethod | None, steps: int, default: int) -> int:

@@ -36,12 +36,15 @@ class Recipe:
         name: what results call it.
         methods: at most one for each knob.
         ranking: language layers, the first to be removed first; empty until calibrated.
+        thresholds: of a router's scores, by layers that shall run on average (1 to layers - 1);
+            empty until calibrated.
         origin: hash of the policy that was accelerated.
     """
 
     name: str = "plain"
     methods: tuple[Method, ...] = ()
     ranking: tuple[int, ...] = ()
+    thresholds: tuple[float, ...] = ()
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Recipe:
             "name": self.name,
             "methods": {method.name: asdict(method) for method in self.methods},  # type: ignore[call-overload]
             "ranking": list(self.ranking),
+            **({"thresholds": list(self.thresholds)} if self.thresholds else {}),
             "origin": self.origin,
         }
 
@@ -85,7 +89,8 @@ class Recipe:
         """Read what :meth:`to_dict` wrote, or a YAML file's content.
 
         Args:
-            values: keys ``methods`` and, if not the default, ``name``, ``ranking``, ``origin``.
+            values: keys ``methods`` and, if not the default, ``name``, ``ranking``,
+                ``thresholds``, ``origin``.
             name: used where ``values`` has none.
 
         Raises:
@@ -102,6 +107,7 @@ class Recipe:
             name=str(values.get("name") or name or "plain"),
             methods=tuple(build(find_method(key), given or {}) for key, given in methods.items()),
             ranking=_layers(values.get("ranking", ()), name),
+            thresholds=_numbers(values.get("thresholds", ()), name),
             origin=str(values.get("origin", "")),
         )
 
@@ -136,3 +142,10 @@ def _layers(values: Sequence[Any], name: str) -> tuple[int, ...]:
     if sorted(values) != list(range(len(values))):
         raise PolicyError(f"recipe {name}: ranking", got=values, expected="each layer once")
     return tuple(values)
+
+
+def _numbers(values: Sequence[Any], name: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"recipe {name}: thresholds", got=values, expected="numbers") from error

@@ -7,6 +7,9 @@ from typing import Any
 from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.layers.importance import LayerImportance
 from vla_policy.efficiency.layers.random import RandomLayers
+from vla_policy.efficiency.layers.random_gates import RandomGates
+from vla_policy.efficiency.layers.router import LayerRouter
+from vla_policy.efficiency.layers.top_k import TopKRouter
 from vla_policy.efficiency.method import Method
 from vla_policy.efficiency.reuse.vla_cache import VlaCache
 from vla_policy.efficiency.steps.few_steps import FewSteps
@@ -19,7 +22,7 @@ from vla_policy.efficiency.width.mlp_sparsity import MlpSparsity
 from vla_policy.errors import PolicyError
 
 _KINDS: tuple[Any, ...] = (
-    LayerImportance, DeepestLayers, RandomLayers,
+    LayerImportance, DeepestLayers, RandomLayers, LayerRouter, TopKRouter, RandomGates,
     TaskDiversity, FastV, RandomTokens, UniformTokens,
     VlaCache,
     MlpSparsity,

@@ -62,6 +62,17 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
+class RouterConfig:
+    """The router that scores the language layers for each observation, see model/router.py.
+
+    Attributes:
+        width: of its hidden layer.
+    """
+
+    width: int = 64
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The whole network.
 
@@ -72,6 +83,7 @@ class ModelConfig:
         step_dt: time between targets [s].
         pointers: things of the scene whose position is read off the visual tokens
             (0: target, 1: where it shall go); 0 turns grounding off.
+        router: scores layers; None where the network has no router.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -82,6 +94,7 @@ class ModelConfig:
     horizon: int = 16
     step_dt: float = 0.1
     pointers: int = 2
+    router: RouterConfig | None = None
 
     def __post_init__(self) -> None:
         if self.image_size % self.vision.patch:
@@ -110,10 +123,15 @@ class ModelConfig:
         Raises:
             PolicyError: a key is unknown.
         """
-        rooms = {"vision": VisionConfig, "language": LanguageConfig, "head": HeadConfig}
+        rooms = {
+            "vision": VisionConfig,
+            "language": LanguageConfig,
+            "head": HeadConfig,
+            "router": RouterConfig,
+        }
         arguments: dict[str, Any] = {}
         for key, value in values.items():
-            if key in rooms:
+            if key in rooms and value is not None:
                 arguments[key] = _build(rooms[key], value, key)
             else:
                 arguments[key] = tuple(value) if isinstance(value, list) else value

@@ -17,6 +17,7 @@ from transformers.models.llama.modeling_llama import (
 
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.plan import Plan
+from vla_policy.model.router import LayerRouter
 from vla_policy.model.walk import LanguageOutput, walk
 
 
@@ -41,6 +42,7 @@ class LanguageStack(nn.Module):
         self.layers = nn.ModuleList(LlamaDecoderLayer(llama, i) for i in range(language.layers))
         self.norm = LlamaRMSNorm(language.width)
         self.rotary = LlamaRotaryEmbedding(llama)
+        self.router = LayerRouter(config) if config.router else None
 
     def forward(
         self, text: Tensor, text_mask: Tensor, state: Tensor, visual: Tensor, plan: Plan

@@ -1,7 +1,7 @@
 """What is computed: the questions that the network asks while it runs.
 
-The network asks a plan at fixed places: does this language layer run, which visual tokens go on,
-which are computed again, how many denoising steps are there, is this one computed or reused.
+The network asks a plan at fixed places: which visual tokens go on, which are computed again, does
+this language layer run, how many denoising steps are there, is this one computed or reused.
 :class:`FullCompute` answers with everything; ``vla_policy/efficiency`` answers with less.
 """
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vla_policy.contract import Memory
     from vla_policy.model.config import ModelConfig
     from vla_policy.model.network import NetworkInputs
+    from vla_policy.model.router import LayerRouter
     from vla_policy.model.token_reuse import TokenReuse
 
 
@@ -31,6 +32,7 @@ class TokenStates:
         present: False where a row is padded. Shape (B, N), bool.
         rotary: cosine and sine of the positions. Shapes (B, N, head width).
         layer: the layer about to run.
+        router: scores all layers from the tokens before the first one; None if there is none.
     """
 
     hidden: Tensor
@@ -39,6 +41,7 @@ class TokenStates:
     present: Tensor
     rotary: tuple[Tensor, Tensor]
     layer: nn.Module
+    router: LayerRouter | None = None
 
 
 class Plan(Protocol):
@@ -53,8 +56,18 @@ class Plan(Protocol):
         """
         ...
 
-    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
-        """Whether language layer ``layer`` runs on ``hidden`` (B, N, width)."""
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
+        """Whether language layer ``layer`` runs.
+
+        Args:
+            layer: asked from the first to the last.
+            tokens: what would enter it.
+
+        Returns:
+            One answer for all rows, or one for each: Shape (B,), bool. Training answers in floats,
+            0 or 1, shape (B,): the layer is computed for every row, so that a gradient reaches the
+            answer, and the result is that of the same answer in bool.
+        """
         ...
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
@@ -103,7 +116,7 @@ class FullCompute:
         """This plan."""
         return self
 
-    def runs_layer(self, layer: int, hidden: Tensor) -> bool:
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
         """Always."""
         return True
 

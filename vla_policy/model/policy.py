@@ -42,6 +42,9 @@ class VlaPolicy:
         plan: what is computed; everything by default.
     """
 
+    continues_chunks = True
+    """Whether a chunk can be made to go on from the one before."""
+
     def __init__(
         self,
         network: VlaNetwork,
@@ -52,7 +55,6 @@ class VlaPolicy:
         device: str = "cpu",
         plan: Plan | None = None,
     ) -> None:
-        self.continues_chunks = True
         self.network = network.eval().to(device)
         self.config = network.config
         self.tokenizer = tokenizer
@@ -123,18 +125,17 @@ class VlaPolicy:
         states = _states(observations)
         targets = self.statistics.write_targets(states, actions.double().cpu().numpy())
         end = self._now()
-        operations = self._operations(condition, inputs.text.shape[1], steps, plan)
+        overhead = plan.overhead(self.config, inputs.text.shape[1])
         if guidance is not None:
-            operations += flops.guidance(self.config, *steps)
-        report = self._report(
-            condition, steps, operations, (begin, ready, seen, thought, drawn, end)
-        )
-        return [
-            self._chunk(observation, memory, row, report, guided is not None)
-            for observation, memory, row, guided in zip(
-                observations, memories, targets, prefixes, strict=True
-            )
-        ]
+            overhead += flops.guidance(self.config, *steps)
+        times = begin, ready, seen, thought, drawn, end
+        chunks = []
+        for row, (observation, memory) in enumerate(zip(observations, memories, strict=True)):
+            operations = overhead + self._operations(condition, row, inputs.text.shape[1], steps)
+            report = self._report(condition, row, steps, operations, times)
+            guided = prefixes[row] is not None
+            chunks.append(self._chunk(observation, memory, targets[row], report, guided))
+        return chunks
 
     def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
         """Observations as tensors on the policy's device."""
@@ -170,7 +171,7 @@ class VlaPolicy:
 
     def _prefix(self, observation: Observation, memory: Memory) -> Prefix | None:
         """What the chunk before has fixed of the next one, if anything."""
-        if memory.frozen_until is None or memory.previous is None:
+        if not self.continues_chunks or memory.frozen_until is None or memory.previous is None:
             return None
         return prefix(
             memory.previous, observation.stamp, memory.frozen_until, self.horizon, self.step_dt
@@ -183,7 +184,7 @@ class VlaPolicy:
         if not any(prefixes):
             return None
         shape = (len(prefixes), self.horizon)
-        target = np.zeros((*shape, ACTION_SIZE), np.float32)
+        target = np.zeros((*shape, self.network.head.action_size), np.float32)
         weight = np.zeros((*shape, 1), np.float32)
         for row, fixed in enumerate(prefixes):
             if fixed is not None:
@@ -198,19 +199,20 @@ class VlaPolicy:
         return time.perf_counter()
 
     def _operations(
-        self, condition: Condition, text_tokens: int, steps: tuple[int, int], plan: Plan
+        self, condition: Condition, row: int, text_tokens: int, steps: tuple[int, int]
     ) -> float:
-        """What the chunk took, by what was answered [FLOP]."""
+        """What a row's chunk took, by what was answered [FLOP]."""
         config, language = self.config, condition.language
         layers = sum(
-            flops.language_layer(config, count, text_tokens, reused)
-            for count, reused in zip(language.visual_tokens, language.reused_tokens, strict=True)
+            flops.language_layer(
+                config, language.visual_tokens[layer], text_tokens, language.reused_tokens[layer]
+            )
+            for layer in language.layers_run[row]
         )
         total, computed = steps
         return (
             flops.vision(config)
             + layers
-            + plan.overhead(config, text_tokens)
             + flops.grounding(config, language.kept.shape[1])
             + computed * flops.head_step(config)
             + (total - computed) * flops.head_step(config, computed=False)
@@ -219,6 +221,7 @@ class VlaPolicy:
     def _report(
         self,
         condition: Condition,
+        row: int,
         steps: tuple[int, int],
         operations: float,
         times: tuple[float, ...],
@@ -230,7 +233,7 @@ class VlaPolicy:
             )
         }
         return ComputeReport(
-            layers_run=condition.language.layers_run,
+            layers_run=condition.language.layers_run[row],
             visual_tokens=(self.config.visual_tokens, condition.language.kept.shape[1]),
             head_steps=steps,
             gflops=operations / 1e9,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vla_policy.errors import PolicyError
 from vla_policy.model.plan import Plan, TokenStates
 from vla_policy.model.token_reuse import TokenReuse
 
@@ -21,20 +22,22 @@ class LanguageOutput:
         cognition: state of the last token. Shape (B, width).
         visual: states of the visual tokens that were kept. Shape (B, kept, width).
         kept: which visual tokens those are. Shape (B, kept).
-        layers_run: layers that ran.
-        visual_tokens: how many visual tokens each of them had.
+        layers_run: layers that ran, for each row.
+        visual_tokens: how many visual tokens entered each layer of the stack. Length: layers.
         reused_tokens: how many of these came from an earlier frame.
+        hidden: states of all tokens after the last layer, before the norm. Shape (B, N, width).
     """
 
     cognition: Tensor
     visual: Tensor
     kept: Tensor
-    layers_run: tuple[int, ...]
+    layers_run: tuple[tuple[int, ...], ...]
     visual_tokens: tuple[int, ...]
     reused_tokens: tuple[int, ...]
+    hidden: Tensor
 
 
-class Continuation:
+class PastKeys:
     """Keys and values of a walk, so that further tokens can be put behind it.
 
     Attributes:
@@ -59,6 +62,41 @@ class Continuation:
         return keys, values
 
 
+@dataclass(frozen=True)
+class _Past:
+    """What a layer calls with its keys and values, if anything.
+
+    Attributes:
+        continuation: takes them in for further tokens.
+        present: False where a row is padded. Shape (B, N), bool.
+        reuse: adds those of tokens that are not computed.
+    """
+
+    continuation: PastKeys | None
+    present: Tensor
+    reuse: TokenReuse | None
+
+    def at(self, index: int) -> PastKeys | TokenReuse | None:
+        """For a layer that runs for all rows."""
+        if self.continuation is None:
+            return self.reuse
+        self.continuation.present[index], self.continuation.reuse = self.present, self.reuse
+        return self.continuation
+
+    def refuse_rows(self) -> None:
+        """Keys and values are kept for all rows of a batch or none.
+
+        Raises:
+            PolicyError: they are kept, and a layer is to run for some rows only.
+        """
+        if self.continuation is not None or self.reuse is not None:
+            raise PolicyError(
+                "layers of a policy that keeps keys and values",
+                got="others for each row of the batch",
+                expected="the same for all, or one observation at a time",
+            )
+
+
 def walk(
     stack: Any,
     hidden: Tensor,
@@ -66,12 +104,13 @@ def walk(
     visual: slice,
     text: slice,
     plan: Plan,
-    continuation: Continuation | None = None,
+    continuation: PastKeys | None = None,
 ) -> LanguageOutput:
     """Run the layers that the plan wants.
 
     Args:
-        stack: a module with ``layers``, ``norm`` and ``rotary``, as Llama has them.
+        stack: a module with ``layers``, ``norm`` and ``rotary``, as Llama has them, and a
+            ``router`` if layers are chosen by one.
         hidden: all tokens; the last one is the cognition token. Shape (B, N, width).
         present: False where a row is padded. Shape (B, N), bool.
         visual: where the visual tokens lie in N.
@@ -85,13 +124,15 @@ def walk(
     mask = causal_mask(present, hidden.dtype)
     rotary = stack.rotary(hidden, positions.clamp(min=0))
     reuse: TokenReuse | None = None
-    layers_run, visual_tokens, reused_tokens = [], [], []
+    router = getattr(stack, "router", None)
+    layers_run: list[list[int]] = [[] for _ in hidden]
+    visual_tokens, reused_tokens = [], []
     for index, layer in enumerate(stack.layers):
         if reuse is None:
             visual = slice(start, start + kept.shape[1])
             gone = count - kept.shape[1] if text.start > start else 0
             words = slice(text.start - gone, text.stop - gone)
-            states = TokenStates(hidden, visual, words, present, rotary, layer)
+            states = TokenStates(hidden, visual, words, present, rotary, layer, router)
             chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)
@@ -100,31 +141,63 @@ def walk(
                 positions, present = positions.gather(1, rows), present.gather(1, rows)
                 mask = causal_mask(present, hidden.dtype)
                 rotary = stack.rotary(hidden, positions.clamp(min=0))
+                visual = slice(start, start + kept.shape[1])
+                states = TokenStates(hidden, visual, words, present, rotary, layer, router)
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
                 hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
-        if plan.runs_layer(index, hidden):
-            past = _past(continuation, index, present, reuse)
-            hidden = layer(
-                hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=past
-            )
-            layers_run.append(index)
-            visual_tokens.append(kept.shape[1])
-            reused_tokens.append(reuse.saved if reuse is not None else 0)
+        past = _Past(continuation, present, reuse)
+        hidden, ran = _run(layer, index, plan.runs_layer(index, states), hidden, mask, rotary, past)
+        for row in ran:
+            layers_run[row].append(index)
+        visual_tokens.append(kept.shape[1])
+        reused_tokens.append(reuse.saved if reuse is not None else 0)
     if reuse is not None:
         hidden = reuse.leave(hidden)
-    hidden = stack.norm(hidden)
+    normed = stack.norm(hidden)
     return LanguageOutput(
-        cognition=hidden[:, -1],
-        visual=hidden[:, start : start + kept.shape[1]],
+        cognition=normed[:, -1],
+        visual=normed[:, start : start + kept.shape[1]],
         kept=kept,
-        layers_run=tuple(layers_run),
+        layers_run=tuple(map(tuple, layers_run)),
         visual_tokens=tuple(visual_tokens),
         reused_tokens=tuple(reused_tokens),
+        hidden=hidden,
     )
 
 
+def _run(
+    layer: Any,
+    index: int,
+    answer: bool | Tensor,
+    hidden: Tensor,
+    mask: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    past: _Past,
+) -> tuple[Tensor, Sequence[int]]:
+    """Run a layer as a plan answered; the new states, and the rows for which it was computed."""
+    everywhere, nowhere = range(len(hidden)), range(0)
+    if isinstance(answer, Tensor) and answer.dtype == torch.bool:
+        rows = answer.nonzero()[:, 0]
+        if 0 < len(rows) < len(hidden):
+            past.refuse_rows()
+            position = rotary[0][rows], rotary[1][rows]
+            moved = layer(hidden[rows], attention_mask=mask[rows], position_embeddings=position)
+            return hidden.index_copy(0, rows, moved), rows.tolist()
+        answer = len(rows) > 0
+    if answer is False:
+        return hidden, nowhere
+    moved = layer(
+        hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=past.at(index)
+    )
+    if answer is True:
+        return moved, everywhere
+    # h + g (Layer(h) - h); lerp, because it is exact at 0 and 1.
+    gate = answer.to(hidden.dtype)[:, None, None]
+    return torch.lerp(hidden, moved, gate), everywhere
+
+
 def step(
-    stack: Any, token: Tensor, position: Tensor, layers: Sequence[int], past: Continuation
+    stack: Any, token: Tensor, position: Tensor, layers: Sequence[int], past: PastKeys
 ) -> Tensor:
     """Put one more token of each row behind a walk.
 
@@ -147,15 +220,6 @@ def step(
             token, attention_mask=mask, position_embeddings=rotary, past_key_values=past
         )
     return stack.norm(token)[:, -1]
-
-
-def _past(
-    continuation: Continuation | None, index: int, present: Tensor, reuse: TokenReuse | None
-) -> Continuation | TokenReuse | None:
-    if continuation is None:
-        return reuse
-    continuation.present[index], continuation.reuse = present, reuse
-    return continuation
 
 
 def causal_mask(present: Tensor, dtype: torch.dtype) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_distill.benchmark import ablation
+from vla_distill.benchmark import ablation, comparison
 from vla_distill.benchmark.ablation import AblationConfig, run
 from vla_distill.benchmark.ablation_page import draw_pareto, page
 from vla_distill.errors import DistillError
@@ -66,7 +66,7 @@ def config(tmp_path, monkeypatch) -> AblationConfig:
 
 def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch, tmp_path) -> None:
     evaluator = Evaluator()
-    monkeypatch.setattr(ablation, "evaluate", evaluator)
+    monkeypatch.setattr(comparison, "evaluate", evaluator)
     rows = list(run(config))
     assert [row["name"] for row in rows] == ["plain", "shallow", "small_scratch"]
     plain, shallow, _ = rows
@@ -79,7 +79,7 @@ def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch
     assert ("shallow_measured", "measured") in evaluator.done
     # Times and policies are kept; episodes are the journal's business.
     monkeypatch.setattr(ablation, "draw_observations", None)
-    monkeypatch.setattr(ablation, "time_in_turns", None)
+    monkeypatch.setattr(comparison, "time_in_turns", None)
     assert json.dumps(list(run(config))) == json.dumps(rows)
     record = {"policy": "p", "episodes": 8, "seed": 0, "command": "vla", "rows": rows}
     text = page(record, "pareto.png")
@@ -89,7 +89,7 @@ def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch
 
 
 def test_a_folder_of_another_policy_is_refused(config, monkeypatch) -> None:
-    monkeypatch.setattr(ablation, "evaluate", Evaluator())
+    monkeypatch.setattr(comparison, "evaluate", Evaluator())
     list(run(config))
     save_policy(VlaPolicy.random("test", seed=1), config.policy)
     with pytest.raises(DistillError, match="remove the folder"):

@@ -22,7 +22,7 @@ from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
 from vla_policy.chunking.realtime import RealTimeChunking
 from vla_policy.chunking.switch import Switch
-from vla_policy.contract import ActionChunk, Memory, Observation
+from vla_policy.contract import ActionChunk, ComputeReport, Memory, Observation
 from vla_policy.errors import PolicyError
 from vla_policy.message_types import message_types
 from vla_policy.model.policy import VlaPolicy
@@ -33,7 +33,7 @@ SECONDS = 1.0
 
 
 class ShiftPolicy:
-    """Moves on by an amount that depends on images, state and noise."""
+    """Moves on by an amount that depends on images, state, noise and what ran before."""
 
     cameras, image_size, step_dt, horizon = CAMERAS, 16, 0.1, 8
     policy_hash = "shift"
@@ -49,12 +49,16 @@ class ShiftPolicy:
         light = float(observation.images["front"].mean() - observation.images["wrist"].mean())
         targets = np.tile(observation.state[:7], (8, 1))
         targets[:, :3] += (np.arange(8)[:, None] + light) * 1e-3 + noise * 1e-4
+        if memory.previous is not None:
+            targets[:, 2] += 1e-4 * len(memory.previous.report.layers_run)
+        report = ComputeReport(layers_run=tuple(range(1 + memory.sequence % 3)))
         chunk = ActionChunk(
             targets, observation.stamp, 0.1, sequence=memory.sequence, policy_hash="shift",
             instruction=observation.instruction, seed=memory.seed,
-            input_stamps=observation.input_stamps,
+            input_stamps=observation.input_stamps, report=report,
         )  # fmt: skip
         memory.sequence += 1
+        memory.previous = chunk
         return chunk
 
 

@@ -84,7 +84,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: st
     trainer = Trainer(config(tmp_path / "parts", optimizer=optimizer), frames())
     trainer._resume()
     while trainer.step < 3:
-        trainer._optimise()
+        trainer.optimise()
         trainer.step += 1
     (tmp_path / "parts" / "log.jsonl").write_text("")
     trainer._save_state()

@@ -13,6 +13,7 @@ LIMITS = {
     "visual_tokens": (1, 72),
     "head_cache_interval": (1, 4),
     "head_steps": (1, 4),
+    "reused_tokens": (0, 0),
 }
 
 

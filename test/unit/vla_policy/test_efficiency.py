@@ -246,12 +246,12 @@ def test_a_budget_is_held_against_its_range(policy: VlaPolicy) -> None:
     assert plan.budget == plan.default
 
 
-def test_a_plan_under_way_keeps_the_budget_that_it_began_with(policy: VlaPolicy) -> None:
+def test_a_plan_under_way_keeps_the_budget_that_it_began_with(policy: VlaPolicy, tokens) -> None:
     plan = adjustable(policy)
     begun = plan.begin([Memory(0)])
     plan.budget = replace(plan.budget, language_layers=1, head_steps=1)
-    assert [begun.runs_layer(i, torch.zeros(0)) for i in range(3)] == [True, True, False]
-    assert [plan.runs_layer(i, torch.zeros(0)) for i in range(3)] == [True, False, False]
+    assert [begun.runs_layer(i, tokens) for i in range(3)] == [True, True, False]
+    assert [plan.runs_layer(i, tokens) for i in range(3)] == [True, False, False]
     assert (begun.head_steps(3), plan.head_steps(3)) == (3, 1)
 
 

@@ -78,7 +78,7 @@ class Answers(FullCompute):
     def __init__(self, skip: tuple[int, ...] = (), keep: int = 0, interval: int = 1) -> None:
         self.skip, self.keep, self.interval = skip, keep, interval
 
-    def runs_layer(self, layer, hidden):
+    def runs_layer(self, layer, tokens):
         return layer not in self.skip
 
     def select_tokens(self, layer, tokens):

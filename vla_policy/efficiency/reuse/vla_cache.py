@@ -60,7 +60,10 @@ class VlaCache:
     knob: ClassVar[str] = "reused_tokens"
     requires: ClassVar[frozenset[str]] = frozenset()
     conflicts: ClassVar[frozenset[str]] = frozenset(
-        {"task_diversity", "fastv", "random_tokens", "uniform_tokens"}  # their tokens are gone
+        {
+            *("task_diversity", "fastv", "random_tokens", "uniform_tokens"),  # tokens are gone
+            *("layer_router", "top_k_router", "random_gates"),  # layers without keys to reuse
+        }
     )
     reuse: Amount = 0.6
     at: int = 2

@@ -76,7 +76,7 @@ class DiffusionHead(nn.Module):
         return self.out(self.norm(x[:, 1:])), outputs
 
     def sample(
-        self, noise: Tensor, condition: Tensor, plan: Plan
+        self, noise: Tensor, condition: Tensor, plan: Plan, guidance: None = None
     ) -> tuple[Tensor, tuple[int, int]]:
         """See :meth:`vla_policy.model.head.ActionHead.sample`; actions are standardised."""
         x, outputs, computed = noise.to(condition.dtype), None, 0

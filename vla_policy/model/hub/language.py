@@ -17,7 +17,7 @@ from transformers.models.llama.modeling_llama import (
 
 from vla_policy.model.hub.config import PrismaticConfig
 from vla_policy.model.plan import Plan
-from vla_policy.model.walk import Continuation, LanguageOutput, step, walk
+from vla_policy.model.walk import LanguageOutput, PastKeys, step, walk
 
 START = 1
 """Llama's token that begins a text."""
@@ -52,7 +52,7 @@ class PrismaticStack(nn.Module):
         text_mask: Tensor,
         visual: Tensor,
         plan: Plan,
-        continuation: Continuation | None = None,
+        continuation: PastKeys | None = None,
     ) -> LanguageOutput:
         """Run the layers that the plan wants.
 
@@ -71,7 +71,7 @@ class PrismaticStack(nn.Module):
         return walk(self, hidden, present, places, words, plan, continuation)
 
     def follow(
-        self, token: Tensor, position: Tensor, layers: tuple[int, ...], past: Continuation
+        self, token: Tensor, position: Tensor, layers: tuple[int, ...], past: PastKeys
     ) -> Tensor:
         """State (B, width) of a further token (B,), at a position (B,), behind a walk."""
         embedded = self.embedding(token[:, None])

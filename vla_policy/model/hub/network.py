@@ -12,7 +12,7 @@ from vla_policy.model.hub.vision import FusedTower
 from vla_policy.model.hub.word_head import WordHead
 from vla_policy.model.network import Condition
 from vla_policy.model.plan import Plan
-from vla_policy.model.walk import Continuation
+from vla_policy.model.walk import PastKeys
 
 
 class PrismaticNetwork(nn.Module):
@@ -50,13 +50,13 @@ class PrismaticNetwork(nn.Module):
         if isinstance(self.head, DiffusionHead):
             output = self.language(text, text_mask, visual, plan)
             return Condition(output.cognition[:, None], none, visual[:, :0], output)
-        past = Continuation()
+        past = PastKeys()
         output = self.language(text, text_mask, visual, plan, past)
         state, words = output.cognition, []
         place = 1 + visual.shape[1] + text_mask.sum(1)
         for number in range(self.config.action_size):
             if number:
-                state = self.language.follow(words[-1], place, output.layers_run, past)
+                state = self.language.follow(words[-1], place, output.layers_run[0], past)
                 place = place + 1
             words.append(self.head.choose(state))
         action = self.head.read(torch.stack(words, dim=1))[:, None]

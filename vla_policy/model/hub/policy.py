@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from vla_policy.model.hub import operations
 from vla_policy.model.hub.config import COGACT, PrismaticConfig
 from vla_policy.model.hub.language import START
 from vla_policy.model.network import Condition, NetworkInputs
-from vla_policy.model.plan import Plan
 from vla_policy.model.policy import VlaPolicy, normalise_pixels
 
 PROMPT = "In: What action should the robot take to {}?\nOut:"
@@ -29,6 +27,7 @@ class PrismaticPolicy(VlaPolicy):
     """See :class:`VlaPolicy`; what differs is the prompt, the resizing and the count."""
 
     config: PrismaticConfig
+    continues_chunks = False
 
     def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
         """Observations as tensors on the policy's device."""
@@ -81,16 +80,20 @@ class PrismaticPolicy(VlaPolicy):
         return normalise_pixels(pixels)
 
     def _operations(
-        self, condition: Condition, text_tokens: int, steps: tuple[int, int], plan: Plan
+        self, condition: Condition, row: int, text_tokens: int, steps: tuple[int, int]
     ) -> float:
         config, language = self.config, condition.language
         # One start token, where the count takes a state and a cognition token for granted.
         text = text_tokens - 1
+        ran = language.layers_run[row]
         layers = sum(
-            flops.language_layer(config, count, text, reused)
-            for count, reused in zip(language.visual_tokens, language.reused_tokens, strict=True)
+            flops.language_layer(
+                config, language.visual_tokens[layer], text, language.reused_tokens[layer]
+            )
+            for layer in ran
         )
         head = operations.head(config, steps)
         if config.kind != COGACT:
-            head = operations.words(config, text_tokens, language.visual_tokens)
-        return operations.vision(config) + layers + plan.overhead(cast(Any, config), text) + head
+            counts = [language.visual_tokens[layer] for layer in ran]
+            head = operations.words(config, text_tokens, counts)
+        return operations.vision(config) + layers + head

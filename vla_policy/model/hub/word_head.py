@@ -35,7 +35,7 @@ class WordHead(nn.Module):
         return (2.0 * place.double() + 1.0) / (bins - 1) - 1.0
 
     def sample(
-        self, noise: Tensor, condition: Tensor, plan: Plan
+        self, noise: Tensor, condition: Tensor, plan: Plan, guidance: None = None
     ) -> tuple[Tensor, tuple[int, int]]:
         """The action as it was written, in one step."""
         return condition, (1, 1)

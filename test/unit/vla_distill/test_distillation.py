@@ -1,0 +1,92 @@
+"""The table of students: of made-up trainings and episodes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from test_ablation import Evaluator, observations
+
+from vla_distill.actdistill.config import StudentConfig
+from vla_distill.benchmark import comparison, distillation
+from vla_distill.benchmark.distillation import (
+    ARMS,
+    RIVALS,
+    DistillationConfig,
+    run,
+    summary,
+    trainings,
+)
+from vla_distill.benchmark.distillation_page import page
+from vla_distill.errors import DistillError
+from vla_policy.checkpoint import load_policy, save_policy
+from vla_policy.efficiency.acceleration import accelerate
+from vla_policy.efficiency.recipe import Recipe
+from vla_policy.model.policy import VlaPolicy
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DistillationConfig:
+    monkeypatch.setattr(distillation, "draw_observations", observations)
+    monkeypatch.setattr(comparison, "evaluate", Evaluator())
+    teacher = save_policy(VlaPolicy.random("test"), tmp_path / "teacher")
+    student = StudentConfig(data="made up", out="", teacher=str(teacher), steps=50, budget=0.67)
+    return DistillationConfig(
+        student=student, work=tmp_path / "work", tasks=("reach", "pick"), episodes=8, chunks=2,
+        samples=2, seeds=(0, 1), arms=("student", "random_gates"),
+    )  # fmt: skip
+
+
+def trained(student: StudentConfig, processes: int) -> None:
+    """In the place of a training: the deepest layer is dropped."""
+    methods = {"deepest_layers": {"keep": student.budget}}
+    fast = accelerate(load_policy(student.teacher), Recipe.from_dict({"methods": methods}), [])
+    save_policy(fast, Path(student.out) / "policy")
+
+
+def test_rivals_are_trained_with_every_seed_and_share_what_a_seed_has_in_common(config) -> None:
+    found = trainings(config)
+    assert list(found) == ["student", "student#1", "random_gates"]
+    assert len({each.out for each in found.values()}) == 3
+    assert found["student"].graph == found["random_gates"].graph != found["student#1"].graph
+    assert found["student"].stage_one() == found["random_gates"].stage_one()
+    assert {each.steps for each in found.values()} == {50}  # the same for all
+
+
+def test_every_arm_is_a_configuration_that_can_be_read_again(config, tmp_path) -> None:
+    for name, changes in ARMS.items():
+        student = StudentConfig(data="d", out="o", **changes)
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(distillation._plain(student)))
+        assert StudentConfig.read(path) == student
+    assert set(RIVALS) <= set(ARMS)
+
+
+def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypatch) -> None:
+    monkeypatch.setattr(distillation, "train", trained)
+    rows = list(run(config))
+    names = ["plain", "student", "student#1", "random_gates", "layer_importance"]
+    assert [row["name"] for row in rows] == names
+    assert rows[1]["difference"]["value"] == -0.25 and rows[1]["flops_ratio"] < 1.0
+    arms = {row["arm"]: row for row in summary(rows)}
+    assert arms["student"]["seeds"] == 2 and arms["student"]["success"] == 0.5
+    assert arms["student"]["difference"]["low"] > rows[1]["difference"]["low"]  # twice as many
+    record = {
+        "rows": rows, "summary": summary(rows), "teacher": "t", "budget": 0.5, "steps": 50,
+        "episodes": 8, "seed": 0, "seconds": 3600.0, "command": "vla",
+    }  # fmt: skip
+    text = page(json.loads(json.dumps(record)), "picture.png")
+    assert "| student | 2 | 50.0 | -25.0 [" in text and "| student#1 | 50.0 [" in text
+
+
+def test_a_pilot_is_a_tenth_in_a_folder_of_its_own(config) -> None:
+    pilot = config.pilot()
+    assert pilot.student.steps == 5 and pilot.student.graph_steps == 60
+    assert pilot.work == config.work / "pilot"
+
+
+def test_an_unknown_arm_lists_the_known(config) -> None:
+    with pytest.raises(DistillError, match=r"arm: got coin.*random_gates"):
+        DistillationConfig(student=config.student, work=config.work, tasks=(), arms=("coin",))

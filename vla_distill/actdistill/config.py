@@ -1,0 +1,116 @@
+"""What teaching a student is made of; read from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_distill.actdistill.gates import GATES
+from vla_distill.errors import DistillError
+from vla_distill.training.config import TrainConfig
+
+IMITATES = ("graph", "hidden", "nothing")
+
+
+@dataclass(frozen=True)
+class StudentConfig(TrainConfig):
+    """A student's training. What it shares with any training is said at TrainConfig.
+
+    Attributes:
+        teacher: folder of the policy that the student begins as and is taught by; is ``init``.
+        budget: share of the language stack's operations that shall be left on average.
+        gates: which layers run: ``router``, ``top_k`` (MoLe-VLA's rule), ``random``, ``deepest``
+            (the deepest are dropped).
+        imitates: ``graph`` (what each layer means for the action), ``hidden`` (the last layer's
+            states, plain distillation), ``nothing``.
+        semantic_weight: alpha of the paper; with ``hidden`` the weight of that loss.
+        probe_weight: beta, of the action probes of each layer; 0 is the ablation without them.
+        similarity_weight: eta, of the similarities within a batch; 0 is the ablation without them.
+        depth_power: gamma, how much more deep layers count.
+        budget_weight: of the squared difference to the budget.
+        budget_fall: share of the steps in which the budget falls from everything.
+        gate_noise: logistic noise on the scores at the first step [logit]; falls linearly to 0.
+        router_width: hidden layer of the router.
+        graph_steps: optimiser steps of stage 1.
+        graph_learning_rate: of stage 1.
+        graph_width: width of nodes.
+        graph_layers: graph attention layers; 0 is the ablation without the graph.
+        graph_heads: heads of each.
+        graph_edges: neighbours of a node.
+        semantics: size of a layer's semantic vector.
+        graph: folder of stage 1; empty takes ``graph`` in ``out``. Shared by students of one seed.
+        cache: folder of the teacher's targets; empty takes ``targets`` in ``out``. Shared too.
+    """
+
+    steps: int = 2000
+    batch: int = 48
+    optimizer: str = "muon"
+    warmup: int = 100
+    decay: float = 0.6
+    teacher: str = "checkpoints/teacher"
+    budget: float = 0.5
+    gates: str = "router"
+    imitates: str = "graph"
+    semantic_weight: float = 1.0
+    probe_weight: float = 1.0
+    similarity_weight: float = 0.5
+    depth_power: float = 2.0
+    budget_weight: float = 10.0
+    budget_fall: float = 0.3
+    gate_noise: float = 1.0
+    router_width: int = 64
+    graph_steps: int = 600
+    graph_learning_rate: float = 1e-3
+    graph_width: int = 128
+    graph_layers: int = 2
+    graph_heads: int = 4
+    graph_edges: int = 8
+    semantics: int = 128
+    graph: str = ""
+    cache: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "init", self.teacher)
+        for name, known in (("gates", sorted(GATES)), ("imitates", list(IMITATES))):
+            if getattr(self, name) not in known:
+                raise DistillError(name, got=getattr(self, name), expected=f"one of {known}")
+        if not 0.0 < self.budget < 1.0:
+            raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
+        for name in ("graph_steps", "graph_width", "graph_heads", "graph_edges", "semantics"):
+            if getattr(self, name) < 1:
+                raise DistillError(name, got=getattr(self, name), expected="at least 1")
+        if self.graph_width % self.graph_heads:
+            raise DistillError(
+                "graph_width", got=self.graph_width, expected=f"a multiple of {self.graph_heads}"
+            )
+
+    @property
+    def graph_folder(self) -> Path:
+        """Where stage 1 is, or goes."""
+        return Path(self.graph) if self.graph else Path(self.out) / "graph"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the teacher's targets are, or go."""
+        return Path(self.cache) if self.cache else Path(self.out) / "targets"
+
+    def target(self, progress: float) -> float:
+        """The budget after a share ``progress`` of the steps."""
+        fallen = min(progress / self.budget_fall, 1.0) if self.budget_fall else 1.0
+        return 1.0 - (1.0 - self.budget) * fallen
+
+    def stage_one(self) -> StudentConfig:
+        """The configuration of stage 1: the same for all students that can share it."""
+        kept = (
+            "data", "seed", "batch", "optimizer", "weight_decay", "gradient_clip", "ema",
+            "brightness", "contrast", "held_out", "precision", "threads", "log_every", "save_every",
+            "teacher", "graph_steps", "graph_learning_rate", "graph_width", "graph_layers",
+            "graph_heads", "graph_edges", "semantics",
+        )  # fmt: skip
+        return StudentConfig(
+            **{name: getattr(self, name) for name in kept},
+            out=str(self.graph_folder),
+            steps=self.graph_steps,
+            learning_rate=self.graph_learning_rate,
+        )

@@ -1,0 +1,153 @@
+"""Policies against a plain one: success with and without the cost of time, operations, speed.
+
+Journals of the episodes and times are kept in a work folder, so that an interrupted comparison goes
+on. All policies see the same seeds, and differences are paired.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vla_distill.benchmark.flops import count
+from vla_distill.benchmark.latency import STAGES, time_in_turns
+from vla_distill.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate
+from vla_distill.evaluation.statistics import paired_difference, wilson
+from vla_policy.checkpoint import load_policy
+from vla_policy.contract import Observation
+from vla_policy.efficiency.recipe import Recipe
+from vla_policy.model.policy import VlaPolicy
+
+PLAIN = "plain"
+LATENCIES = ("none", "measured")
+TEXT_TOKENS = 8
+"""Words of a usual instruction of the suite, where stages are counted."""
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """How to compare.
+
+    Attributes:
+        work: where everything is kept.
+        tasks: names of tasks.
+        episodes: episodes a task.
+        seed: first seed.
+        chunks: chunks timed of each policy.
+        processes: processes that evaluate.
+    """
+
+    work: Path
+    tasks: Sequence[str]
+    episodes: int = 100
+    seed: int = 0
+    chunks: int = 200
+    processes: int = 1
+
+
+def compare(
+    config: ComparisonConfig, folders: Mapping[str, Path], seen: Sequence[Observation] = ()
+) -> Iterator[dict[str, Any]]:
+    """Make the table, row by row; a row stands when it is yielded.
+
+    Args:
+        config: how.
+        folders: of the policies by name, the plain one (:data:`PLAIN`) first.
+        seen: observations to time chunks on, where what runs depends on them; none takes noise.
+
+    Yields:
+        ``name``; ``success``, ``low``, ``high`` with latency none, the same as ``measured_*`` with
+        this machine's latency; ``difference`` and ``measured_difference`` to the plain policy,
+        paired, each with ``value``, ``low``, ``high``; ``gflops``, ``flops_ratio``; ``ms`` by
+        stage, ``speedup`` and ``amdahl_bound``, the speed-up if every stage's time fell as its
+        operations do; ``outcomes`` by task.
+
+    Raises:
+        PolicyError: a policy is not there.
+    """
+    times = _times(config, folders, seen)
+    plain: dict[str, Evaluation] = {}
+    base_gflops = 0.0
+    for name, folder in folders.items():
+        row: dict[str, Any] = {"name": name, **times[name]}
+        for latency in LATENCIES:
+            found = _evaluate(config, name, folder, latency)
+            if name == PLAIN:
+                plain[latency] = found
+            prefix = "" if latency == "none" else f"{latency}_"
+            row |= _success(found, plain[latency], prefix)
+            if latency == "none":
+                summary = found.summary()
+                row["gflops"] = summary["gflops_per_chunk"]
+                base_gflops = base_gflops or row["gflops"]
+                row["flops_ratio"] = row["gflops"] / base_gflops
+        yield row
+
+
+def _times(
+    config: ComparisonConfig, folders: Mapping[str, Path], seen: Sequence[Observation]
+) -> dict[str, dict[str, Any]]:
+    """Milliseconds, speed-up and its bound; measured once, before the machine is busy."""
+    path = config.work / "times.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if set(known) >= set(folders):
+        return known
+    policies = {name: load_policy(folder) for name, folder in folders.items()}
+    base = policies[PLAIN]
+    times = time_in_turns(policies, config.chunks, seen)
+    whole = count(base.config, Recipe(), TEXT_TOKENS)["stages"]
+    rows: dict[str, dict[str, Any]] = {}
+    spent = {stage: times[PLAIN][stage]["median"] for stage in STAGES}
+    total = times[PLAIN]["total"]["median"]
+    for name, policy in policies.items():
+        recipe = recipe_of(policy)
+        sizes = base.config if recipe.methods else policy.config  # plain ones may be smaller
+        left = count(sizes, recipe, TEXT_TOKENS)["stages"]
+        bound = total - sum(spent[s] * (1.0 - left[s] / whole[s]) for s in STAGES)
+        rows[name] = {
+            "ms": {stage: times[name][stage] for stage in (*STAGES, "rest", "total")},
+            "speedup": total / times[name]["total"]["median"],
+            "amdahl_bound": total / bound,
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def _evaluate(config: ComparisonConfig, name: str, folder: Path, latency: str) -> Evaluation:
+    evaluation = EvaluationConfig(
+        tasks=config.tasks,
+        episodes=config.episodes,
+        seed=config.seed,
+        latency=latency,
+        processes=config.processes,
+        out=config.work / f"{name}_{latency}",
+    )
+    return evaluate(functools.partial(load_policy, folder), evaluation)
+
+
+def _success(found: Evaluation, plain: Evaluation, prefix: str) -> dict[str, Any]:
+    """Mean over all episodes with its interval, and the paired difference to the plain policy."""
+    won = [result.success for result in found.results]
+    rate = wilson(sum(won), len(won))
+    difference = paired_difference([result.success for result in plain.results], won)
+    tasks = dict.fromkeys(result.task for result in found.results)
+    return {
+        f"{prefix}success": rate.value,
+        f"{prefix}low": rate.low,
+        f"{prefix}high": rate.high,
+        f"{prefix}difference": asdict(difference),
+        f"{prefix}outcomes": {
+            task: "".join("01"[r.success] for r in found.results if r.task == task)
+            for task in tasks
+        },
+    }
+
+
+def recipe_of(policy: VlaPolicy) -> Recipe:
+    """What the policy follows; the empty recipe if it is plain."""
+    return getattr(policy.plan, "recipe", Recipe())

@@ -1,0 +1,187 @@
+"""ActDistill against its rivals and without its parts: trained alike, compared on the same seeds.
+
+Each arm is a change of one configuration, and a training of its own process; trainings and
+evaluations resume. Students of one seed share stage 1 and the teacher's targets.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from vla_distill.actdistill.config import StudentConfig
+from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare
+from vla_distill.calibration import draw_observations
+from vla_distill.errors import DistillError
+from vla_distill.evaluation.statistics import paired_difference
+from vla_policy.checkpoint import load_policy, save_policy
+from vla_policy.efficiency.acceleration import accelerate
+from vla_policy.efficiency.recipe import Recipe
+
+ARMS: dict[str, dict[str, Any]] = {
+    "student": {},
+    "deepest_layers": {"gates": "deepest", "imitates": "nothing"},
+    "deepest_hidden": {"gates": "deepest", "imitates": "hidden"},
+    "top_k_router": {"gates": "top_k"},
+    "random_gates": {"gates": "random"},
+    "without_graph": {"graph_layers": 0},
+    "without_probes": {"probe_weight": 0.0},
+    "without_similarity": {"similarity_weight": 0.0},
+    "without_teacher": {"imitates": "nothing"},
+}
+"""What each arm changes of the student's configuration. The rival routers keep its losses, so that
+only the rule is another."""
+RIVALS = ("student", "deepest_layers", "deepest_hidden")
+"""Arms that are trained with every seed; all others with the first."""
+UNTRAINED = "layer_importance"
+"""EfficientVLA's layers at the student's budget, without training."""
+PILOT = 10
+"""A pilot is this much shorter."""
+
+
+@dataclass(frozen=True)
+class DistillationConfig(ComparisonConfig):
+    """What to train and compare. How it is compared is said at ComparisonConfig.
+
+    Attributes:
+        student: the configuration of which arms are changes.
+        arms: names of :data:`ARMS`.
+        seeds: of training.
+        small_scratch: folder of a small policy trained from scratch, or None.
+        samples: observations to calibrate on and to time chunks with.
+    """
+
+    student: StudentConfig = field(kw_only=True)
+    arms: Sequence[str] = tuple(ARMS)
+    seeds: Sequence[int] = (0,)
+    small_scratch: Path | None = None
+    samples: int = 256
+
+    def __post_init__(self) -> None:
+        for name in self.arms:
+            if name not in ARMS:
+                raise DistillError("arm", got=name, expected=f"one of {list(ARMS)}")
+        if not self.seeds:
+            raise DistillError("seeds", got="none", expected="at least one")
+
+    def pilot(self) -> DistillationConfig:
+        """The same at a tenth of the steps and episodes, in a folder of its own."""
+        student = self.student
+        return replace(
+            self,
+            work=self.work / "pilot",
+            episodes=max(self.episodes // PILOT, 1),
+            student=replace(
+                student,
+                steps=max(student.steps // PILOT, 1),
+                graph_steps=max(student.graph_steps // PILOT, 1),
+                warmup=student.warmup // PILOT,
+            ),
+        )
+
+
+def trainings(config: DistillationConfig) -> dict[str, StudentConfig]:
+    """The configuration of every training, by the name of its row."""
+    found = {}
+    for arm in config.arms:
+        for seed in config.seeds if arm in RIVALS else config.seeds[:1]:
+            changed = replace(config.student, **ARMS[arm])
+            shared = f"{'graph' if changed.graph_layers else 'pooled'}_seed{seed}"
+            found[row_name(arm, seed, config.seeds[0])] = replace(
+                changed,
+                seed=seed,
+                out=str(config.work / "students" / f"{arm}_seed{seed}"),
+                graph=str(config.work / "stage_one" / shared),
+                cache=str(config.work / "targets" / shared),
+            )
+    return found
+
+
+def row_name(arm: str, seed: int, first: int) -> str:
+    """What a row is called: the arm, with the seed if it is not the first."""
+    return arm if seed == first else f"{arm}#{seed}"
+
+
+def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
+    """Train what is not trained yet, then make the table row by row.
+
+    Yields:
+        Rows as of :func:`vla_distill.benchmark.comparison.compare`, with ``arm``.
+
+    Raises:
+        DistillError: a training failed.
+        PolicyError: a policy is not there or does not fit.
+    """
+    folders = {PLAIN: Path(config.student.teacher)}
+    for name, student in trainings(config).items():
+        train(student, config.processes)
+        folders[name] = Path(student.out) / "policy"
+    seen = draw_observations(config.student.data[0], config.samples)
+    untrained = config.work / "students" / UNTRAINED / "policy"
+    if not (untrained / "config.json").is_file():
+        methods = {UNTRAINED: {"keep": config.student.budget}}
+        recipe = Recipe.from_dict({"methods": methods}, UNTRAINED)
+        save_policy(accelerate(load_policy(config.student.teacher), recipe, seen), untrained)
+    folders[UNTRAINED] = untrained
+    if config.small_scratch is not None:
+        folders["small_scratch"] = config.small_scratch
+    for row in compare(config, folders, seen):
+        yield {"arm": row["name"].split("#")[0], **row}
+
+
+def train(student: StudentConfig, processes: int) -> None:
+    """Train in processes of their own, one thread each, or on the GPU in one.
+
+    Raises:
+        DistillError: the training failed; its own message is above.
+    """
+    folder = Path(student.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "student.yaml"
+    path.write_text(yaml.safe_dump(_plain(student)), encoding="utf-8")
+    launch, environment = [sys.executable], dict(os.environ)
+    if not torch.cuda.is_available():
+        environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [*launch, "-m", "vla_distill.cli.main", "distill-policy", "--config", str(path)]
+    if (code := subprocess.run(command, env=environment, check=False).returncode) != 0:
+        raise DistillError(f"training of {folder}", got=f"exit code {code}", expected="0")
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Arms over their seeds: mean success, and the paired difference of all episodes to plain."""
+    plain = _won(rows[0])
+    found = []
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = [row for row in rows if row["arm"] == arm]
+        won = [success for row in own for success in _won(row)]
+        difference = paired_difference(plain * len(own), won)
+        found.append(
+            {
+                "arm": arm,
+                "seeds": len(own),
+                "success": sum(won) / len(won),
+                "difference": asdict(difference),
+                "flops_ratio": sum(row["flops_ratio"] for row in own) / len(own),
+                "speedup": sum(row["speedup"] for row in own) / len(own),
+            }
+        )
+    return found
+
+
+def _won(row: Mapping[str, Any]) -> list[bool]:
+    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
+
+
+def _plain(student: StudentConfig) -> dict[str, Any]:
+    values = student.to_dict()
+    values.pop("init")  # is the teacher
+    return values

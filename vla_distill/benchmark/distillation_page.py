@@ -1,0 +1,55 @@
+"""The comparison of students as a Markdown page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vla_distill.benchmark.ablation_page import change, rate
+
+
+def page(record: dict[str, Any], picture: str) -> str:
+    """The tables in Markdown.
+
+    Args:
+        record: ``rows`` and ``summary`` as of :mod:`vla_distill.benchmark.distillation`,
+            ``teacher``, ``budget``, ``steps``, ``episodes``, ``seed``, ``seconds``, ``command``.
+        picture: file of the plot, relative to the page.
+    """
+    lines = [
+        "# ActDistill, its rivals and its parts",
+        "",
+        f"Students of `{record['teacher']}` with {record['budget']:.0%} of the language layers,"
+        f" {record['steps']} optimiser steps each; {record['episodes']} episodes a task from seed"
+        f" {record['seed']} on, all rows on the same. Made by `{record['command']}` in"
+        f" {record['seconds'] / 3600:.1f} hours.",
+        "",
+        "| arm | seeds | success [%] | against the teacher | operations | speed-up |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm in record["summary"]:
+        lines.append(
+            f"| {arm['arm']} | {arm['seeds']} | {100 * arm['success']:.1f} | {change(arm, '')}"
+            f" | {100 * arm['flops_ratio']:.1f} % | {arm['speedup']:.2f} |"
+        )
+    lines += [
+        "",
+        "| training | success [%] | against the teacher | with measured latency [%]"
+        " | against the teacher | operations | ms a chunk | speed-up (bound) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        lines.append(
+            f"| {row['name']} | {rate(row, '')} | {change(row, '')} | {rate(row, 'measured_')}"
+            f" | {change(row, 'measured_')} | {100 * row['flops_ratio']:.1f} %"
+            f" | {row['ms']['total']['median']:.1f}"
+            f" | {row['speedup']:.2f} ({row['amdahl_bound']:.2f}) |"
+        )
+    lines += [
+        "",
+        "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
+        " points; over several seeds of training, episodes count as independent. The bound is the"
+        " speed-up if the time of every stage fell as its operations do.",
+        "",
+        f"![Success against operations]({picture})",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,132 @@
+"""``vla bench distillation``: its arguments and what it prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SECONDS = "seconds.json"
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Train students, rivals and ablations alike, and compare them. Hours; resumes.
+
+    Attributes:
+        config: YAML file of the student, as for ``vla distill-policy``.
+        work: folder for trainings, journals and times, so that an interrupted run goes on.
+        arms: instead of all, separated by commas.
+        seeds: of training, separated by commas; the student and its strongest rivals are trained
+            with each, all others with the first.
+        small_scratch: folder of a small policy trained from scratch, as one more row.
+        suite: suite of tasks.
+        tasks: only these, separated by commas.
+        episodes: episodes a task, of each row and latency.
+        seed: first seed of the episodes; choose arms on other seeds than those reported.
+        chunks: chunks timed of each row.
+        processes: that train and evaluate; 0 takes one a core.
+        pilot: a tenth of the steps and episodes, and what all of it would cost.
+        json: the numbers.
+        docs: folder of page and plot.
+    """
+
+    config: Path
+    work: Path = Path("runs/distillation")
+    arms: str = ""
+    seeds: str = "0"
+    small_scratch: Path | None = None
+    suite: str = "arx5"
+    tasks: str = ""
+    episodes: int = 100
+    seed: int = 0
+    chunks: int = 200
+    processes: int = 0
+    pilot: bool = False
+    json: Path = Path("benchmarks/results/distillation.json")
+    docs: Path = Path("docs/results")
+
+
+def main(arguments: Distillation) -> int:
+    """Run, and say how long it takes."""
+    import os
+    import time
+
+    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
+    from vla_distill.actdistill.config import StudentConfig
+    from vla_distill.benchmark.ablation_page import draw_pareto
+    from vla_distill.benchmark.distillation import (
+        ARMS,
+        PILOT,
+        DistillationConfig,
+        run,
+        summary,
+        trainings,
+    )
+    from vla_distill.benchmark.distillation_page import page
+    from vla_distill.evaluation.episode import pick_tasks
+    from vla_distill.evaluation.machine import command, commit, cores, machine
+
+    config = DistillationConfig(
+        work=arguments.work,
+        student=StudentConfig.read(arguments.config),
+        arms=[name for name in arguments.arms.split(",") if name] or tuple(ARMS),
+        seeds=[int(seed) for seed in arguments.seeds.split(",") if seed],
+        small_scratch=arguments.small_scratch,
+        tasks=pick_tasks(arguments.suite, arguments.tasks),
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        chunks=arguments.chunks,
+        processes=arguments.processes or cores(),
+    )
+    target, docs, pilot = arguments.json, arguments.docs, config.pilot()
+    expected = PILOT * _seconds(pilot.work) / 3600
+    if arguments.pilot:
+        config, target, docs = pilot, pilot.work / "distillation.json", pilot.work
+    runs = trainings(config)
+    samples = sum(student.steps * student.batch for student in runs.values())
+    told = f"about {expected:.1f} hours by the pilot" if expected else "--pilot tells the time"
+    print(
+        f"{len(runs)} trainings, {samples} samples; {2 * len(config.tasks) * config.episodes}"
+        f" episodes of each{'' if arguments.pilot else f'; {told}'}",
+        flush=True,
+    )
+    record: dict[str, Any] = {
+        "teacher": config.student.teacher,
+        "budget": config.student.budget,
+        "steps": config.student.steps,
+        "tasks": list(config.tasks),
+        "episodes": config.episodes,
+        "seed": arguments.seed,
+        "commit": commit(),
+        "command": command(),
+        "machine": machine(),
+        "rows": [],
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter() - _seconds(config.work)
+    for row in run(config):
+        record["rows"].append(row)
+        record["summary"] = summary(record["rows"])
+        record["seconds"] = time.perf_counter() - begin
+        (config.work / SECONDS).write_text(json.dumps(record["seconds"]) + "\n")
+        print(
+            f"{row['name']}: {row['success']:.1%}, {row['measured_success']:.1%} with latency,"
+            f" {row['flops_ratio']:.1%} of the operations, {row['speedup']:.2f} times as fast",
+            flush=True,
+        )
+        target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    draw_pareto(record["rows"], docs / "distillation.png")
+    text = page(record, "distillation.png")
+    (docs / "distillation.md").write_text(text, encoding="utf-8")
+    print(text)
+    if arguments.pilot:
+        print(f"all of it: about {PILOT * record['seconds'] / 3600:.1f} hours")
+    return 0
+
+
+def _seconds(work: Path) -> float:
+    """What a run in this folder has taken so far, without rows that were not finished [s]."""
+    path = work / SECONDS
+    return float(json.loads(path.read_text())) if path.is_file() else 0.0
