@@ -143,7 +143,6 @@ class RemotePolicy:
                 compression=None,
                 max_size=_MAX_ANSWER,
                 proxy=None,
-                legacy=True,  # a connection that is kept, which the newer way cannot give
                 open_timeout=self._timeout,
                 close_timeout=0.2,
             )

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -104,7 +104,7 @@ class PolicyServer:
             "max_bytes": self._config.max_bytes,
         }
 
-    def listen(self) -> Server:
+    def listen(self) -> serve:
         """An asynchronous context in which is served."""
         config = self._config
         return serve(

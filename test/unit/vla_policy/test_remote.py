@@ -50,7 +50,7 @@ def observation(stamp: float = 1.0, side: int = 16) -> Observation:
 
 def call(address: str, **options: object) -> ClientConnection:
     """A client that knows nothing of us: openpi's way."""
-    return connect(address, compression=None, proxy=None, legacy=True, **options)  # type: ignore[arg-type]
+    return connect(address, compression=None, proxy=None, **options)
 
 
 def request(**changes: object) -> dict:
