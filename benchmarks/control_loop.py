@@ -211,9 +211,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends the nodes too
     tap = measure(arguments)
     parts = stages(tap)
-    between, _ = intervals(
-        {stamp: tap.times["joint_commands"].get(stamp, 0.0) for stamp in tap.follows}
-    )
+    sent = tap.times["joint_commands"]
+    between, _ = intervals({stamp: sent[stamp] for stamp in tap.follows if stamp in sent})
     _, factor = intervals(tap.times["joint_states"])
     record = {
         "age_ms": percentiles(parts.pop("age", [])),
@@ -223,6 +222,7 @@ def main() -> None:
         "stages_ms": {name: percentiles(values) for name, values in parts.items()},
         "chunks": len(tap.chunks),
         "commands": len(tap.follows),
+        "commands_without_target": sum(stamp not in sent for stamp in tap.follows),
         "targets": TARGETS,
         **{name: getattr(arguments, name) for name in ("policy", "device", "chunking", "task")},
         "seconds": arguments.seconds,
