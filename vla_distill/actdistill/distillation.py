@@ -19,7 +19,7 @@ def distill(
     Args:
         config: what to do.
         frames: the demonstrations.
-        seeds: of the episodes, if they are simulated: then losses on what is where are added.
+        seeds: of the episodes, see Trainer.
 
     Returns:
         The trainer of stage 2, at its end.

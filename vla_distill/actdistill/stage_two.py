@@ -172,7 +172,7 @@ class StudentTrainer(Trainer):
     Args:
         config: what to do.
         frames: the demonstrations.
-        seeds: of the episodes, if they are simulated.
+        seeds: of the episodes, see Trainer.
         reader: of stage 1, where the student imitates what it reads.
 
     Raises:

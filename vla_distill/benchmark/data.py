@@ -30,7 +30,6 @@ from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy
-from vla_sim.constants import TRAIN_SEED_START
 
 FULL, FULL_SHORT = "full", "full_short"
 EPISODES = "_episodes"
@@ -261,11 +260,10 @@ def _train(config: DataBenchConfig, train: TrainConfig, folder: Path) -> int:
     else:
         frames, seeds = open_frames(train.data, progress=False)
         rows = np.arange(len(frames))
-    simulated = bool((seeds >= TRAIN_SEED_START).all())
     state = Path(train.out) / "state" / "step.json"
     if not (state.is_file() and json.loads(state.read_text())["step"] == train.steps):
         with stopwatch(folder, "train"):
-            Trainer(train, frames, seeds if simulated else None, (rows, rows[:0])).run()
+            Trainer(train, frames, seeds, (rows, rows[:0])).run()
     return len(rows)
 
 

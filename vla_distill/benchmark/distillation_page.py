@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vla_distill.benchmark.ablation_page import change, rate
+from vla_distill.benchmark.comparison_page import change, line
 
 
 def page(record: dict[str, Any], picture: str) -> str:
@@ -36,15 +36,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         "| training | success [%] | against the teacher | with measured latency [%]"
         " | against the teacher | operations | ms a chunk | speed-up (bound) |",
         "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in record["rows"]:
-        lines.append(
-            f"| {row['name']} | {rate(row, '')} | {change(row, '')} | {rate(row, 'measured_')}"
-            f" | {change(row, 'measured_')} | {100 * row['flops_ratio']:.1f} %"
-            f" | {row['ms']['total']['median']:.1f}"
-            f" | {row['speedup']:.2f} ({row['amdahl_bound']:.2f}) |"
-        )
-    lines += [
+        *map(line, record["rows"]),
         "",
         "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
         " points; over several seeds of training, episodes count as independent. The bound is the"

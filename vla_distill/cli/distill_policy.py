@@ -42,13 +42,10 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Run, and say where the student is and what it costs."""
-    import numpy as np
-
     from vla_distill.actdistill.config import StudentConfig
     from vla_distill.actdistill.distillation import distill
-    from vla_distill.dataset import Dataset, joined
+    from vla_distill.dataset.source import open_frames
     from vla_distill.errors import DistillError
-    from vla_sim.constants import TRAIN_SEED_START
 
     given = {key: value for key, value in asdict(arguments).items() if value is not None}
     source = given.pop("config", None)
@@ -59,11 +56,7 @@ def main(arguments: Arguments) -> int:
         if missing:
             raise DistillError(", ".join(missing), got="nothing", expected="them, or --config")
         config = StudentConfig(**given)
-    datasets = [Dataset(folder) for folder in config.data]
-    seeds = np.array([record.seed for dataset in datasets for record in dataset.episodes])
-    simulated = bool((seeds >= TRAIN_SEED_START).all())
-    frames = joined([dataset.cache() for dataset in datasets], list(config.data))
-    trainer = distill(config, frames, seeds if simulated else None)
+    trainer = distill(config, *open_frames(config.data))
     if trainer.accelerator.is_main_process:
         print(f"student: {trainer.folder / 'policy'}   curve: {trainer.folder / 'curve.png'}")
     return 0

@@ -36,7 +36,6 @@ def main(arguments: Arguments) -> int:
     from vla_distill.dataset.source import open_frames
     from vla_distill.training.config import TrainConfig
     from vla_distill.training.trainer import Trainer
-    from vla_sim.constants import TRAIN_SEED_START
 
     config = TrainConfig.read(
         arguments.config,
@@ -48,8 +47,7 @@ def main(arguments: Arguments) -> int:
         init=arguments.init,
     )
     frames, seeds = open_frames(config.data)
-    simulated = bool((seeds >= TRAIN_SEED_START).all())
-    trainer = Trainer(config, frames, seeds if simulated else None)
+    trainer = Trainer(config, frames, seeds)
     trainer.run()
     if trainer.accelerator.is_main_process:
         print(f"policy: {trainer.folder / 'policy'}   curve: {trainer.folder / 'curve.png'}")

@@ -15,7 +15,6 @@ from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.workfolder import agree
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
-from vla_sim.constants import TRAIN_SEED_START
 
 SHARE = 0.15
 """Of the steps of a full run."""
@@ -60,9 +59,8 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
     kept = sorted({min(number * every, steps) for number in range(1, CHECKPOINTS + 1)})
     folders = [folder / f"policy_{step:06d}" for step in kept]
     if not all((path / "tokenizer.json").is_file() for path in folders):
-        simulated = bool((pool.seeds >= TRAIN_SEED_START).all())
         split = (pool.rows, pool.reference)
-        Trainer(config, pool.frames, pool.seeds if simulated else None, split).run()
+        Trainer(config, pool.frames, pool.seeds, split).run()
     if missing := [str(path) for path in folders if not path.is_dir()]:
         raise DataDistillationError(
             f"{folder}", got=f"no {', '.join(missing)}", expected="the guide's run; remove it"

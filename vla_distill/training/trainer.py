@@ -32,6 +32,7 @@ from vla_policy.model.config import ModelConfig, preset
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.model.tokenizer import word_tokenizer, words_of
+from vla_sim.constants import TRAIN_SEED_START
 from vla_sim.instructions import all_words
 
 VALIDATION_ROWS = 256
@@ -43,7 +44,8 @@ class Trainer:
     Args:
         config: what to do.
         frames: the demonstrations.
-        seeds: of the episodes, if they are simulated: then losses on what is where are added.
+        seeds: of the episodes; where all are those of simulated demonstrations, losses on what is
+            where are added.
         split: frames to train on and to hold out, instead of those that the seed draws.
 
     The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
@@ -75,13 +77,14 @@ class Trainer:
         network = self._network(start)
         self.model = _sized(network.config, frames)
         scenes = None
-        if seeds is not None and config.scene_weight:
+        simulated = seeds is not None and bool((seeds >= TRAIN_SEED_START).all())
+        if seeds is not None and simulated and config.scene_weight:
             scenes = Scenes(frames, seeds, self.model)
         self.samples = Samples(
             frames, self.model.horizon, config.held_out, config.seed, scenes, split
         )
         self.statistics = start.statistics if start else self.samples.statistics()
-        self.tokenizer = start.tokenizer if start else _words(frames, seeds is not None)
+        self.tokenizer = start.tokenizer if start else _words(frames, simulated)
         objective = self._objective(network, scenes is not None)
         self.average = AveragedModel(
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False

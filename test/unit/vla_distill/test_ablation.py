@@ -10,7 +10,8 @@ import pytest
 
 from vla_distill.benchmark import ablation, comparison
 from vla_distill.benchmark.ablation import AblationConfig, run
-from vla_distill.benchmark.ablation_page import draw_pareto, page
+from vla_distill.benchmark.ablation_page import page
+from vla_distill.benchmark.comparison_page import draw_pareto
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.episode import EpisodeResult
 from vla_distill.evaluation.evaluation import Evaluation, EvaluationConfig

@@ -1,4 +1,4 @@
-"""``vla bench distillation``: its arguments and what it prints."""
+"""``vla bench distillation``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from vla_distill.cli.benches import origin, words, write
 
 SECONDS = "seconds.json"
 
@@ -55,7 +57,7 @@ def main(arguments: Distillation) -> int:
 
     os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from vla_distill.actdistill.config import StudentConfig
-    from vla_distill.benchmark.ablation_page import draw_pareto
+    from vla_distill.benchmark.comparison_page import draw_pareto
     from vla_distill.benchmark.distillation import (
         ARMS,
         PILOT,
@@ -66,13 +68,13 @@ def main(arguments: Distillation) -> int:
     )
     from vla_distill.benchmark.distillation_page import page
     from vla_distill.evaluation.episode import pick_tasks
-    from vla_distill.evaluation.machine import command, commit, cores, machine
+    from vla_distill.evaluation.machine import cores
 
     config = DistillationConfig(
         work=arguments.work,
         student=StudentConfig.read(arguments.config),
-        arms=[name for name in arguments.arms.split(",") if name] or tuple(ARMS),
-        seeds=[int(seed) for seed in arguments.seeds.split(",") if seed],
+        arms=words(arguments.arms) or tuple(ARMS),
+        seeds=[int(seed) for seed in words(arguments.seeds)],
         small_scratch=arguments.small_scratch,
         tasks=pick_tasks(arguments.suite, arguments.tasks),
         episodes=arguments.episodes,
@@ -99,12 +101,9 @@ def main(arguments: Distillation) -> int:
         "tasks": list(config.tasks),
         "episodes": config.episodes,
         "seed": arguments.seed,
-        "commit": commit(),
-        "command": command(),
-        "machine": machine(),
+        **origin(),
         "rows": [],
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter() - _seconds(config.work)
     for row in run(config):
         record["rows"].append(row)
@@ -116,7 +115,7 @@ def main(arguments: Distillation) -> int:
             f" {row['flops_ratio']:.1%} of the operations, {row['speedup']:.2f} times as fast",
             flush=True,
         )
-        target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write(record, target)
     draw_pareto(record["rows"], docs / "distillation.png")
     text = page(record, "distillation.png")
     (docs / "distillation.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,93 @@
+"""``vla bench ablation``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vla_distill.cli.benches import origin, words, write
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Compare recipes: success with latency none and measured, operations, speed. Resumes.
+
+    Attributes:
+        policy: folder of the plain policy.
+        data: dataset to calibrate on.
+        work: folder for policies, journals and times, so that an interrupted run goes on.
+        recipes: instead of all rows, separated by commas.
+        small_scratch: folder of a small policy trained from scratch, as one more row.
+        suite: suite of tasks.
+        tasks: only these, separated by commas.
+        episodes: episodes a task, of each row and latency.
+        seed: first seed; choose recipes on other seeds than those that are reported.
+        samples: observations to calibrate on.
+        chunks: chunks timed of each row.
+        processes: that evaluate; 0 takes one a core.
+        json: the numbers.
+        docs: folder of page and plot.
+    """
+
+    policy: Path
+    data: Path
+    work: Path = Path("runs/ablation")
+    recipes: str = ""
+    small_scratch: Path | None = None
+    suite: str = "arx5"
+    tasks: str = ""
+    episodes: int = 100
+    seed: int = 0
+    samples: int = 256
+    chunks: int = 200
+    processes: int = 0
+    json: Path = Path("benchmarks/results/efficientvla_ablation.json")
+    docs: Path = Path("docs/results")
+
+
+def main(arguments: Ablation) -> int:
+    """Run, print and write; the numbers after every row."""
+    import os
+
+    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
+    from vla_distill.benchmark.ablation import RECIPES, AblationConfig, run
+    from vla_distill.benchmark.ablation_page import page
+    from vla_distill.benchmark.comparison_page import draw_pareto
+    from vla_distill.evaluation.episode import pick_tasks
+    from vla_distill.evaluation.machine import cores
+
+    config = AblationConfig(
+        policy=arguments.policy,
+        data=arguments.data,
+        work=arguments.work,
+        tasks=pick_tasks(arguments.suite, arguments.tasks),
+        recipes=words(arguments.recipes) or RECIPES,
+        small_scratch=arguments.small_scratch,
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        samples=arguments.samples,
+        chunks=arguments.chunks,
+        processes=arguments.processes or cores(),
+    )
+    record: dict[str, Any] = {
+        "policy": str(arguments.policy),
+        "tasks": list(config.tasks),
+        "episodes": arguments.episodes,
+        "seed": arguments.seed,
+        **origin(),
+        "rows": [],
+    }
+    for row in run(config):
+        record["rows"].append(row)
+        print(
+            f"{row['name']}: {row['success']:.1%}, {row['measured_success']:.1%} with latency,"
+            f" {row['flops_ratio']:.1%} of the operations, {row['speedup']:.2f} times as fast",
+            flush=True,
+        )
+        write(record, arguments.json)
+    draw_pareto(record["rows"], arguments.docs / "efficientvla_ablation.png")
+    text = page(record, "efficientvla_ablation.png")
+    (arguments.docs / "efficientvla_ablation.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0

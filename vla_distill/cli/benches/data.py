@@ -1,0 +1,125 @@
+"""``vla bench data``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vla_distill.cli.benches import origin, words, write
+
+
+@dataclass(frozen=True)
+class Data:
+    """Compare ways to choose 5 % of the data: success, training and preprocessing time. Resumes.
+
+    Attributes:
+        data: the dataset.
+        config: YAML file of the full training run.
+        steps: optimiser steps of the full run, instead of the file's.
+        tasks: that are trained and evaluated, separated by commas.
+        arms: rows, separated by commas; all if empty.
+        ratio: of the data.
+        best: arms that are also run at --more-ratios, separated by commas.
+        more_ratios: separated by commas.
+        seeds: of split, guide, choice and training, separated by commas.
+        episodes: evaluated a task and seed.
+        first_seed: of the evaluation; choose arms on other seeds than those that are reported.
+        processes: that score and evaluate; 0 takes one a core.
+        threads: of torch in training; 0 leaves its choice.
+        pilot: a tenth of steps and episodes, one seed, in a folder of its own.
+        cost_only: say what it costs, and stop.
+        work: folder for everything, so that an interrupted run goes on.
+        json: the numbers.
+        docs: folder of the page.
+    """
+
+    data: Path
+    config: Path = Path("config/train/small.yaml")
+    steps: int | None = None
+    tasks: str = "reach,pick,place,push"
+    arms: str = ""
+    ratio: float = 0.05
+    best: str = ""
+    more_ratios: str = "0.01,0.1"
+    seeds: str = "42,123,1024"
+    episodes: int = 100
+    first_seed: int = 0
+    processes: int = 0
+    threads: int = 0
+    pilot: bool = False
+    cost_only: bool = False
+    work: Path = Path("runs/data")
+    json: Path = Path("benchmarks/results/data_distillation.json")
+    docs: Path = Path("docs/results")
+
+
+def main(arguments: Data) -> int:
+    """Run, print and write; the numbers after every row."""
+    import os
+    from dataclasses import replace
+
+    os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples and episodes need no screen
+    from vla_distill.benchmark.data import DataBenchConfig, cost, run, step_seconds, summarise
+    from vla_distill.benchmark.data_page import page
+    from vla_distill.evaluation.machine import cores
+    from vla_distill.training.config import TrainConfig
+
+    train = TrainConfig.read(
+        arguments.config,
+        data=[str(arguments.data)],
+        out=str(arguments.work),
+        steps=arguments.steps,
+        threads=arguments.threads or None,
+    )
+    config = DataBenchConfig(
+        data=str(arguments.data),
+        train=train,
+        work=arguments.work,
+        tasks=tuple(words(arguments.tasks)),
+        ratio=arguments.ratio,
+        best=tuple(words(arguments.best)),
+        more_ratios=tuple(map(float, words(arguments.more_ratios))),
+        seeds=tuple(map(int, words(arguments.seeds))),
+        episodes=arguments.episodes,
+        first_seed=arguments.first_seed,
+        processes=arguments.processes or cores(),
+    )
+    if arms := words(arguments.arms):
+        config = replace(config, arms=tuple(arms))
+    config = config.pilot() if arguments.pilot else config
+    told = cost(config)
+    hours = told["steps"] * step_seconds(config) / 3600
+    print(
+        f"{told['trainings']} trainings, {told['steps']} optimiser steps in all ({hours:.1f} h"
+        f" here), {told['episodes']} episodes; scoring, verifying and matching come on top",
+        flush=True,
+    )
+    if arguments.cost_only:
+        return 0
+    record: dict[str, Any] = {
+        "data": config.data,
+        "tasks": list(config.tasks),
+        "episodes": config.episodes,
+        "seeds": list(config.seeds),
+        "steps": config.train.steps,
+        "first_seed": config.first_seed,
+        "pilot": arguments.pilot,
+        **origin(),
+        "rows": [],
+    }
+    target = arguments.json.with_stem(arguments.json.stem + "_pilot" * arguments.pilot)
+    for row in run(config):
+        record["rows"].append(row)
+        print(
+            f"{row['arm']} {row['ratio']:.0%} seed {row['seed']}: {row['success']:.1%}, training"
+            f" {row['train_seconds']:.0f} s, preprocessing {row['preprocess_seconds']:.0f} s",
+            flush=True,
+        )
+        record["summary"] = summarise(record["rows"])
+        write(record, target)
+    text = page(record, record["summary"])
+    arguments.docs.mkdir(parents=True, exist_ok=True)
+    (arguments.docs / f"{target.stem}.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
