@@ -110,10 +110,13 @@ class Projection:
     The projection is a count sketch (each weight is added, with a random sign, to one of ``size``
     numbers): it keeps inner products on average like TRAK's Gaussian one, without a matrix of
     weights x size. Its adjoint takes the reference back to the space of the weights.
+
+    TRAK has no damping, but far more samples than directions. Here the moment is damped by its
+    trace over the number of samples: so uncertain do so many samples leave each direction.
     """
 
     name: ClassVar[str] = "projection"
-    size, samples, damping = 512, 2048, 0.01
+    size, samples = 512, 2048
 
     def directions(
         self,
@@ -134,7 +137,7 @@ class Projection:
             moment += each.T @ each
             count += len(each)
         moment /= max(count, 1)
-        moment += self.damping * moment.diagonal().max() * torch.eye(self.size)
+        moment += moment.trace() / max(count, 1) * torch.eye(self.size)
         gradient = guide.mean_gradient(reference)
         wanted = sketch({name: value[None] for name, value in gradient.items()})[0]
         found = sketch.adjoint(torch.linalg.solve(moment, wanted))

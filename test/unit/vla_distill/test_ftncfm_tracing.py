@@ -13,7 +13,6 @@ from vla_distill.ftncfm.gradients import dot
 from vla_distill.ftncfm.tracing import (
     TRACERS,
     Lissa,
-    Projection,
     Sketch,
     gauss_newton,
     get_tracer,
@@ -39,8 +38,6 @@ def test_wrong_labels_come_out_harmful_and_right_ones_helpful(
     planted, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lissa, "depth", 5)  # signs are right long before it converges
-    # Twenty samples say nothing of most of the sketch's directions: unlearned ones must not count.
-    monkeypatch.setattr(Projection, "damping", 10.0)
     store, wrong = planted
     judge, rows, reference = guide(store), np.arange(20), np.arange(20, 30)
     directions = get_tracer(name).directions([judge], [1.0], rows, reference, seed=0)
