@@ -7,6 +7,7 @@ release scales the whole residual stream by the soft gate instead, and only in t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -67,21 +68,25 @@ class Gates(FullCompute):
         self.values: Tensor | None = None
         self.logits: Tensor | None = None
 
+    @classmethod
+    def at_inference(cls, budget: float) -> Method:
+        """The method with its options."""
+        return METHODS[cls.method](keep=budget)  # type: ignore[call-arg]
+
+
+class ChosenGates(Gates, ABC):
+    """Gates that are chosen for each row, before the first layer."""
+
     def runs_layer(self, layer: int, tokens: TokenStates) -> bool | Tensor:
-        """The gate of each row; all are chosen before the first layer."""
+        """The gate of each row."""
         if layer == 0:
             self.values = self.choose(tokens)
         assert self.values is not None, "asked from the first layer on"
         return self.values[:, layer]
 
+    @abstractmethod
     def choose(self, tokens: TokenStates) -> Tensor:
         """Gates of all layers. Shape (B, layers), float32."""
-        raise NotImplementedError
-
-    @classmethod
-    def at_inference(cls, budget: float) -> Method:
-        """The method with its options."""
-        return METHODS[cls.method](keep=budget)  # type: ignore[call-arg]
 
     def _scores(self, tokens: TokenStates) -> Tensor:
         """The router's, which learns from what it sees but does not change it."""
@@ -90,7 +95,7 @@ class Gates(FullCompute):
         return tokens.router(replace(tokens, hidden=tokens.hidden.detach()))
 
 
-class RouterGates(Gates):
+class RouterGates(ChosenGates):
     """ActDistill: each layer runs iff its score is positive.
 
     Logistic noise (binary concrete, arXiv 1611.00712) lets a layer that is nearly closed be tried
@@ -102,7 +107,7 @@ class RouterGates(Gates):
     routed = True
 
     def choose(self, tokens: TokenStates) -> Tensor:
-        """See :meth:`Gates.choose`."""
+        """See :meth:`ChosenGates.choose`."""
         self.logits = logits = self._scores(tokens)
         if self.draw.noise:
             chance = self.draw.uniform(tuple(logits.shape), logits.device)
@@ -110,14 +115,14 @@ class RouterGates(Gates):
         return straight_through((logits >= 0).float(), logits.sigmoid())
 
 
-class TopKGates(Gates):
+class TopKGates(ChosenGates):
     """MoLe-VLA's rule: the k best by softmax; with Gumbel noise, which it has too."""
 
     method = "top_k_router"
     routed = True
 
     def choose(self, tokens: TokenStates) -> Tensor:
-        """See :meth:`Gates.choose`."""
+        """See :meth:`ChosenGates.choose`."""
         self.logits = logits = self._scores(tokens)
         if self.draw.noise:
             chance = self.draw.uniform(tuple(logits.shape), logits.device)
@@ -126,13 +131,13 @@ class TopKGates(Gates):
         return straight_through(top(logits, keep).float(), keep * logits.softmax(-1))
 
 
-class RandomGates(Gates):
+class RandomGates(ChosenGates):
     """Control: any k layers, others for each row and step."""
 
     method = "random_gates"
 
     def choose(self, tokens: TokenStates) -> Tensor:
-        """See :meth:`Gates.choose`."""
+        """See :meth:`ChosenGates.choose`."""
         shape = (len(tokens.hidden), self.draw.layers)
         return top(self.draw.uniform(shape, tokens.hidden.device), self.draw.keep).float()
 
