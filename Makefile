@@ -31,7 +31,7 @@ format: setup ## let ruff fix what it can
 	@$(ENV) ruff check --fix . ; ruff format .
 
 bench: setup ## every benchmark; numbers go to benchmarks/results/
-	@$(ENV) set -e; for script in benchmarks/*.py; do name=$$(basename "$$script" .py); \
+	@$(ENV) set -e; for script in benchmarks/[a-z]*.py; do name=$$(basename "$$script" .py); \
 	    echo "== $$name"; python "$$script" --json "benchmarks/results/$$name.json" $(ARGS); done
 
 teacher: setup ## make checkpoints/teacher again: demonstrations, then two training runs (3 hours of two cores); resumes

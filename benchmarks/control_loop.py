@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +32,7 @@ from vla_msgs.msg import ActionChunk, EndEffectorCommand, EndEffectorState
 
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
+from vla_distill.graph import launched
 from vla_policy_node.client import SimulationClient
 
 READY_SECONDS, STOP_SECONDS = 180.0, 60.0
@@ -155,31 +153,12 @@ def intervals(times: Mapping[int, float]) -> tuple[list[float], float]:
     return list(1e3 * walls[whole]), factor
 
 
-@contextmanager
-def nodes(arguments: argparse.Namespace) -> Iterator[None]:
-    """The launch file in a process group that ends with the context."""
+def measure(arguments: argparse.Namespace) -> Tap:
+    """Follow instructions for a while, with a tap on the topics."""
     policy = arguments.policy
     words = [f"policy:={Path(policy).resolve() if Path(policy).is_dir() else policy}"]
     words += [f"device:={arguments.device}", f"chunking:={arguments.chunking}", "log_level:=warn"]
-    launch = subprocess.Popen(
-        [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        os.killpg(launch.pid, signal.SIGINT)
-        try:
-            launch.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(launch.pid, signal.SIGKILL)
-
-
-def measure(arguments: argparse.Namespace) -> Tap:
-    """Follow instructions for a while, with a tap on the topics."""
-    with nodes(arguments), SimulationClient() as client:
+    with launched(words), SimulationClient() as client:
         client.wait_until_ready(READY_SECONDS)
         # Once before it counts: shared memory, caches and clocks are warm then.
         scene = client.reset(arguments.task, arguments.seed)
@@ -206,8 +185,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure [s]")
     parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends the nodes too
     tap = measure(arguments)
     parts = stages(tap)

@@ -34,7 +34,7 @@ ENVIRONMENT = Path.home() / ".cache" / "lean_vla" / "lerobot_env"
 HORIZON = 16
 COLOUR_TOLERANCE = 3
 """Levels of 255: two decoders round YUV to RGB differently."""
-READER = Path(__file__).with_name("lerobot_read.py")
+READER = Path(__file__).with_name("_lerobot_read.py")
 
 
 def environment(folder: Path) -> Path:

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from rich.progress import track
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.rollout import run
 from vla_distill.evaluation.statistics import Interval, paired_bootstrap, paired_difference, wilson
+from vla_distill.graph import launched
 from vla_policy_node.client import SimulationClient
 from vla_policy_node.policy_source import make_policy
 
@@ -34,7 +32,6 @@ TASKS = ("reach", "pick", "place")
 CLAIM = 0.10
 """The interval of the difference shall lie within this."""
 READY_SECONDS = 180.0
-STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,8 @@ def through_ros(policy: str, device: str, tasks: Sequence[str], seeds: Sequence[
     """Run all episodes through sim_node, arm_node and policy_node in lockstep."""
     wanted = [(task, seed) for task in tasks for seed in seeds]
     rows = []
-    with nodes(policy, device), SimulationClient() as client:
+    words = [f"policy:={policy}", f"device:={device}", "mode:=lockstep", "log_level:=warn"]
+    with launched(words), SimulationClient() as client:
         client.wait_until_ready(READY_SECONDS)
         start = time.perf_counter()
         for task, seed in track(wanted, "through ROS"):
@@ -79,28 +77,6 @@ def through_ros(policy: str, device: str, tasks: Sequence[str], seeds: Sequence[
 
 def rate(rows: Sequence[Row], start: float) -> float:
     return round(60.0 * len(rows) / (time.perf_counter() - start), 2)
-
-
-@contextmanager
-def nodes(policy: str, device: str) -> Iterator[None]:
-    """The real launch file in lockstep, in a process group that ends with the context."""
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    arguments = [f"policy:={policy}", f"device:={device}", "mode:=lockstep", "log_level:=warn"]
-    launch = subprocess.Popen(
-        [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        os.killpg(launch.pid, signal.SIGINT)
-        try:
-            launch.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(launch.pid, signal.SIGKILL)
 
 
 def compare(mine: Sequence[Row], ros: Sequence[Row]) -> dict[str, Any]:

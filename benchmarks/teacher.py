@@ -67,7 +67,7 @@ class Arguments:
     """First evaluation seed."""
     work: Path = Path("runs/benchmark_teacher")
     """Journals, so that an interrupted run goes on."""
-    results: Path = Path("benchmarks/results/teacher_suite.json")
+    json: Path = Path("benchmarks/results/teacher_suite.json")
     """Where the numbers go."""
     docs: Path = Path("docs/results")
     """Where page and plot go."""
@@ -290,8 +290,8 @@ def main() -> None:
         "command": command(),
         "machine": machine(),
     }
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    arguments.results.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     arguments.docs.mkdir(parents=True, exist_ok=True)
     (arguments.docs / "teacher.md").write_text(page(record), encoding="utf-8")
     draw_curve(record, arguments.docs / "latency.png")

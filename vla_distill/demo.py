@@ -24,7 +24,7 @@ import numpy as np
 
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.machine import command, commit, machine
-from vla_distill.graph import drive
+from vla_distill.graph import drive, launch_command
 from vla_distill.report.episode_log import EpisodeLog, read_log, read_pictures
 from vla_distill.report.page import write_page
 from vla_distill.report.video import Image, VideoWriter, beside, caption
@@ -84,7 +84,7 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
     try:
         # Beside the folder, because it must be there to be read when the demo has failed.
         log = config.out.with_name(f"{config.out.name}.log")
-        drive(_launch(config), _session(config, folder), log, tell)
+        drive(launch_command(_launch_arguments(config)), _session(config, folder), log, tell)
         tell({"event": "report"})
         result = _finish(config, folder)
         _replace(config.out, folder)
@@ -93,11 +93,10 @@ def run(config: DemoConfig, tell: Callable[[Mapping[str, Any]], None]) -> dict[s
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _launch(config: DemoConfig) -> list[str]:
-    """The command that starts the nodes."""
+def _launch_arguments(config: DemoConfig) -> list[str]:
+    """Arguments of the launch file."""
     policy = Path(config.policy)
     return [
-        *(sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py"),
         "mode:=lockstep",
         f"policy:={policy.resolve() if policy.is_dir() else config.policy}",
         *config.launch_arguments,

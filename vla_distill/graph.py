@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,27 @@ def drive(
             tell(event)
         if client.wait() != 0:
             raise GraphError(f"the session ended with exit code {client.returncode}", log)
+
+
+def launch_command(arguments: Sequence[str]) -> list[str]:
+    """The command that starts sim.launch.py with ``name:=value`` arguments."""
+    return [sys.executable, "-m", "vla_distill.cli.main", "launch", "sim.launch.py", *arguments]
+
+
+@contextmanager
+def launched(arguments: Sequence[str]) -> Iterator[None]:
+    """The nodes of sim.launch.py, silent, until the context ends; this process joins their domain.
+
+    Args:
+        arguments: of the launch file, each ``name:=value``.
+    """
+    environment = graph_environment()
+    os.environ.update(environment)
+    with (
+        Path(os.devnull).open("wb") as nothing,
+        child(launch_command(arguments), environment, nothing, nothing),
+    ):
+        yield
 
 
 def graph_environment() -> dict[str, str]:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-GRIPPER_OPEN, GRIPPER_CLOSED = 0.088, 0.0
-"""Openings that the gripper toggles between [m]."""
+from vla_arm.joint_table import X5
+
+GRIPPER_OPEN, GRIPPER_CLOSED = X5.gripper_max, 0.0
+"""Openings that the gripper toggles between [m]; the arm's limits cut what is too wide for it."""
 ARRIVED = 1e-4
 """Difference of openings that counts as none [m]."""
 LONGEST_STEP = 0.1

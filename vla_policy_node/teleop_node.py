@@ -40,6 +40,8 @@ MARKS = {
 }
 """Key to the recorder's services that it calls, in order."""
 NOTHING = "the operator presses nothing"
+CHECK_PERIOD = 0.5
+"""How often to see whether somebody else commands the arm [s]."""
 
 
 class TeleopNode(Node):
@@ -62,6 +64,7 @@ class TeleopNode(Node):
         self.create_subscription(EndEffectorState, "ee_state", self._on_state, COMMAND)
         self.create_subscription(ArmStatus, "arm_status", self._on_arm, LATCHED)
         self.create_subscription(Joy, "joy", self._on_joy, REPORT)
+        self.create_timer(CHECK_PERIOD, self.check_alone)
         self._markers = {
             name: self.create_client(Trigger, name) for names in MARKS.values() for name in names
         }
@@ -164,7 +167,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         with single_keys(keys) if keys is not None else contextlib.nullcontext():
             while context.ok():
                 executor.spin_once(timeout_sec=0.01)
-                node.check_alone()
                 for key in read_keys(keys) if keys is not None else "":
                     node.press(key)
     except NodeError as error:

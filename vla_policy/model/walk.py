@@ -109,8 +109,8 @@ def walk(
     """Run the layers that the plan wants.
 
     Args:
-        stack: a module with ``layers``, ``norm`` and ``rotary``, as Llama has them, and a
-            ``router`` if layers are chosen by one.
+        stack: a module with ``layers``, ``norm`` and ``rotary``, as Llama has them, and with a
+            ``router``, which may be None.
         hidden: all tokens; the last one is the cognition token. Shape (B, N, width).
         present: False where a row is padded. Shape (B, N), bool.
         visual: where the visual tokens lie in N.
@@ -124,7 +124,6 @@ def walk(
     mask = causal_mask(present, hidden.dtype)
     rotary = stack.rotary(hidden, positions.clamp(min=0))
     reuse: TokenReuse | None = None
-    router = getattr(stack, "router", None)
     layers_run: list[list[int]] = [[] for _ in hidden]
     visual_tokens, reused_tokens = [], []
     for index, layer in enumerate(stack.layers):
@@ -132,7 +131,7 @@ def walk(
             visual = slice(start, start + kept.shape[1])
             gone = count - kept.shape[1] if text.start > start else 0
             words = slice(text.start - gone, text.stop - gone)
-            states = TokenStates(hidden, visual, words, present, rotary, layer, router)
+            states = TokenStates(hidden, visual, words, present, rotary, layer, stack.router)
             chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)
@@ -142,7 +141,7 @@ def walk(
                 mask = causal_mask(present, hidden.dtype)
                 rotary = stack.rotary(hidden, positions.clamp(min=0))
                 visual = slice(start, start + kept.shape[1])
-                states = TokenStates(hidden, visual, words, present, rotary, layer, router)
+                states = TokenStates(hidden, visual, words, present, rotary, layer, stack.router)
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
                 hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
         past = _Past(continuation, present, reuse)

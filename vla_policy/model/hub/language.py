@@ -26,6 +26,8 @@ START = 1
 class PrismaticStack(nn.Module):
     """Decoder-only transformer over visual tokens and prompt."""
 
+    router = None
+
     def __init__(self, config: PrismaticConfig) -> None:
         super().__init__()
         language = config.language
