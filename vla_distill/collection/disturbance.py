@@ -5,8 +5,8 @@ command, while the label stays the expert's clean command for the state it is th
 (Laskey et al., "DART: Noise Injection for Robust Imitation Learning", CoRL 2017), with correlated
 instead of white noise, because labels are chunks: those of later steps come from later states, and
 only slow noise keeps them a sensible continuation. **Errors**: the arm is carried off, the gripper
-opens while carrying, closes beside the object, or the hand leaves with the object just short of
-its goal; then the expert recovers.
+opens while carrying, closes beside the object, the hand leaves with the object just short of its
+goal, or comes down on the wrong side of it and shoves; then the expert recovers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ LOWEST = 0.03
 
 ERROR_SPEED = 0.3
 """How fast an error carries the arm off [m/s]."""
-WAITS = {"displace": (3, 25), "release": (0, 8), "miss": (0, 3), "leave": (0, 6)}
+WAITS = {"displace": (3, 25), "release": (0, 8), "miss": (0, 3), "leave": (0, 6), "astray": (0, 4)}
 """Least and most occasions that an error lets pass before it takes one [steps]."""
-KINDS = {True: ("displace", "release", "miss"), False: ("displace", "leave", "leave")}
+KINDS = {
+    True: ("displace", "release", "miss"),
+    False: ("displace", "leave", "leave", "astray", "astray"),
+}
 """Errors, by whether the task grasps; those named twice are twice as frequent."""
 
 
@@ -47,6 +50,8 @@ class DisturbanceConfig:
         miss: how far beside the object the gripper closes, least and most [m].
         short: how far from its goal a pushed object is when the hand leaves it, at most [m].
         back, up: how far the hand backs off the object and rises then [m].
+        beside: how far from the object's middle the hand comes down astray, least and most [m].
+        shove: how far it goes on towards the object then, at most [m].
     """
 
     drift_share: float = 0.6
@@ -62,6 +67,8 @@ class DisturbanceConfig:
     short: float = 0.09
     back: float = 0.03
     up: float = 0.10
+    beside: tuple[float, float] = (0.045, 0.075)
+    shove: float = 0.05
 
     def scaled(self, noise: float) -> dict[str, Any]:
         """The numbers as noted in a dataset, with the overall scale."""
@@ -114,7 +121,7 @@ class Disturbance:
         self._error = str(rng.choice(KINDS[grasping])) if errs else None
         self._wait = int(rng.integers(*WAITS[self._error])) if self._error else 0
         self._error_steps = 0
-        self._goal: NDArray[np.float64] | None = None
+        self._way: list[NDArray[np.float64]] = []
         self._drifts = drifts
         self._offset = np.zeros(6)
         self._switch = self._draw_steps(config.calm)
@@ -187,11 +194,14 @@ class Disturbance:
         near = np.linalg.norm(away[:2]) < 0.03 and away[2] > -0.10 and clean[6] > 0.05
         pushing = clean[2] < LOWEST and now.gripper[2] < LOWEST
         short = 0.0 < np.linalg.norm((now.goal - now.target)[:2]) < self._config.short
+        above = away[2] < -0.03 and 0.0 < np.linalg.norm(away[:2]) < 0.12 and clean[6] < 0.005
+        belongs = not np.array_equal(now.goal, now.target)
         occasions = {
             "displace": True,
             "release": carrying,
             "miss": near and not closing,
             "leave": pushing and short,
+            "astray": above and belongs,
         }
         self._wait -= occasions[self._error]
         if self._wait >= 0:
@@ -204,7 +214,9 @@ class Disturbance:
             self._error_steps = self._draw_steps((0.8, 1.2))
             back = -away[:2] / max(float(np.linalg.norm(away[:2])), 1e-6)
             shift = [*(self._config.back * back), self._config.up, 0.0, 0.0, 0.0]
-            self._goal = _moved(clean, np.array(shift))
+            self._way = [_moved(clean, np.array(shift))]
+        elif self._error == "astray":
+            self._go_astray(now)
         else:
             self._prepare(clean, (1.3, 1.6), self._rng.uniform(*self._config.miss))
         self._note(self._error)
@@ -223,16 +235,32 @@ class Disturbance:
             offset[:2] *= rng.uniform(0.4, 1.0)
             offset[2] = rng.uniform(-0.03, 0.10)
             offset[3:] = rng.uniform(-1, 1, 3) * (0.15, 0.15, self._config.turn)
-        self._goal = _moved(clean, offset)
+        self._way = [_moved(clean, offset)]
+
+    def _go_astray(self, now: Situation) -> None:
+        """Over a place beside the object, down, and a little towards it."""
+        rng, config = self._rng, self._config
+        self._error_steps = self._draw_steps((1.5, 2.0))
+        angle = rng.uniform(-np.pi, np.pi)
+        aside = np.array([np.cos(angle), np.sin(angle)])
+        beside = rng.uniform(*config.beside)
+        over, low, end = (now.commanded[:6].copy() for _ in range(3))
+        over[:2] = low[:2] = now.target[:2] + beside * aside
+        end[:2] = now.target[:2] + (beside - rng.uniform(0.0, config.shove)) * aside
+        low[2] = end[2] = LOWEST - 0.01
+        self._way = [over, low, end]
 
     def _erroneous(self, clean: NDArray[np.float64], now: Situation) -> NDArray[np.float64]:
         """The command while the error lasts."""
         executed = clean.copy()
-        if self._goal is not None:
-            executed[:6] = _approached(now.commanded[:6], self._goal[:6], ERROR_SPEED * self._dt)
+        if self._way:
+            goal = self._way[0]
+            executed[:6] = _approached(now.commanded[:6], goal[:6], ERROR_SPEED * self._dt)
+            there = np.array_equal(executed[:3], goal[:3])
+            if there and len(self._way) > 1:
+                del self._way[0]
             # A displaced arm goes on at once: labels of waiting would teach to wait.
-            there = np.array_equal(executed[:3], self._goal[:3])
-            if there and self._error in ("displace", "leave"):
+            elif there and self._error in ("displace", "leave", "astray"):
                 self._error_steps = 0
         if self._error == "release":
             executed[6] = GRIPPER_OPEN

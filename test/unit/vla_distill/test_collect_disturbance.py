@@ -94,3 +94,30 @@ def test_a_hand_that_leaves_early_does_so_just_short_of_the_goal_and_rises() -> 
                 assert highest > 0.08
                 break
     assert left >= 4
+
+
+def test_a_hand_that_goes_astray_comes_down_beside_the_object_and_stops_behind_its_middle() -> None:
+    config = DisturbanceConfig(drift_share=0.0, error_share=1.0)
+    astray = 0
+    for seed in range(24):
+        disturbance = Disturbance(config, 1.0, False, np.random.default_rng(seed), 0.1)
+        commanded = np.array([0.2, 0.0, 0.085, 0.0, np.pi / 2, 0.0, 0.0])
+        target, goal = np.array([0.3, 0.0, 0.02]), np.array([0.45, 0.0, 0.0])
+        path = []
+        for step in range(STEPS):
+            clean = commanded.copy()
+            clean[:2] += np.clip([0.23, 0.0] - commanded[:2], -0.02, 0.02)
+            situation = Situation(step, commanded, 0.0, commanded[:3], target, goal)
+            commanded = disturbance.apply(clean, situation)
+            if disturbance.level == 2:
+                path.append(commanded)
+        if disturbance.description != "astray":
+            continue
+        astray += 1
+        beside = np.linalg.norm(np.array(path)[:, :2] - target[:2], axis=1)
+        heights = np.array(path)[:, 2]
+        low = heights < 0.03
+        assert low.any() and config.beside[0] - 1e-9 <= beside[low][0] <= config.beside[1] + 1e-9
+        assert beside[low][0] - config.shove - 1e-9 <= beside[low].min() <= beside[low][0] + 1e-9
+        assert (np.diff(heights) < 1e-9).all() and len(path) <= 20
+    assert astray >= 4
