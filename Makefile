@@ -34,10 +34,11 @@ bench: setup ## every benchmark; numbers go to benchmarks/results/
 	@$(ENV) set -e; for script in benchmarks/[a-z]*.py; do name=$$(basename "$$script" .py); \
 	    echo "== $$name"; python "$$script" --json "benchmarks/results/$$name.json" $(ARGS); done
 
-teacher: setup ## make checkpoints/teacher again: demonstrations, then two training runs (3 hours of two cores); resumes
+teacher: setup ## make checkpoints/teacher again: demonstrations, then three training runs (4 hours of two cores); resumes
 	@$(ENV) set -e; vla collect --suite arx5 --episodes 280 --out data/arx5_train; \
 	    vla collect --tasks push,insert --episodes 420 --errors 0.8 --seed 2000000 --out data/arx5_mistakes; \
-	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher; do \
+	    vla collect --tasks push --episodes 600 --errors 0.9 --seed 3000000 --out data/arx5_pushes; \
+	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher_second teacher; do \
 	    torchrun --nproc_per_node 2 -m vla_distill.cli.main train --config config/train/$$run.yaml; done
 
 clean: ## remove what colcon built (not .venv, not runs/)

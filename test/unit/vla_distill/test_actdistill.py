@@ -14,7 +14,7 @@ from test_training import frames, rows
 from vla_distill.actdistill import losses
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.actdistill.distillation import distill
-from vla_distill.actdistill.gates import GATES, Draw, Gates, RouterGates, straight_through
+from vla_distill.actdistill.gates import GATES, ChosenGates, Draw, RouterGates, straight_through
 from vla_distill.actdistill.graph import log_edges
 from vla_distill.actdistill.reader import LayerReader
 from vla_distill.actdistill.stage_one import load_reader
@@ -60,7 +60,7 @@ def config(out: Path, teacher: Path, **changes) -> StudentConfig:
 # Gates.
 
 
-class Closed(Gates):
+class Closed(ChosenGates):
     """Fixed answers."""
 
     method = "none"

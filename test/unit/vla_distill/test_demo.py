@@ -124,7 +124,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         demo.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="there")
     )
-    monkeypatch.setattr(demo, "_launch", lambda config: waiting)
+    monkeypatch.setattr(demo, "launch_command", lambda arguments: waiting)
     monkeypatch.setattr(
         demo,
         "_session",

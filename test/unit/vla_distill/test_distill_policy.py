@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from vla_distill import dataset
 from vla_distill.actdistill import distillation
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.cli import main as cli
+from vla_distill.dataset import source
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,13 +25,11 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[tuple[StudentConfig, object]
         main = SimpleNamespace(is_main_process=True)
         return SimpleNamespace(accelerator=main, folder=Path(config.out))
 
-    def folder(name):
-        seed = 7 if name == "real" else 1_000_000
-        return SimpleNamespace(episodes=[SimpleNamespace(seed=seed)], cache=lambda: name)
+    def open_frames(folders):
+        return folders, [7 if name == "real" else 1_000_000 for name in folders]
 
     monkeypatch.setattr(distillation, "distill", distill)
-    monkeypatch.setattr(dataset, "Dataset", folder)
-    monkeypatch.setattr(dataset, "joined", lambda stores, names: stores)
+    monkeypatch.setattr(source, "open_frames", open_frames)
     return calls
 
 
@@ -54,9 +52,9 @@ def test_arguments_win_over_the_file_that_ships(taught) -> None:
     )  # what the file says is what holds without it
 
 
-def test_a_real_robots_data_trains_without_scenes(taught) -> None:
+def test_the_trainer_is_told_where_each_episode_comes_from(taught) -> None:
     assert cli.main(["distill-policy", "--teacher", "t", "--data", "a", "real", "--out", "o"]) == 0
-    assert taught[0][1] is None
+    assert list(taught[0][1]) == [1_000_000, 7]
 
 
 def test_what_is_missing_or_wrong_is_named(taught, capsys) -> None:
