@@ -28,6 +28,7 @@ class GateJudge:
         self._states = {(e.segment, e.stamp): e.value.commanded for e in bag.states}
         self._arm = get_arm(arm)
         self._ik = InverseKinematics(self._arm)
+        self._controllers: dict[float, EndEffectorController] = {}  # by the time between targets
 
     def __call__(self, asked: Sequence[AskedChunk], segment: int, steps: int) -> Counter[str]:
         """Count targets, those that are limited, and those that are refused, by reason."""
@@ -39,7 +40,7 @@ class GateJudge:
                 continue
             joints = self._ik.solve(start[:6], joints).q
             chunk = each.chunk
-            controller = EndEffectorController(self._arm, ArmLimits(), chunk.step_dt)
+            controller = self._controller(chunk.step_dt)
             controller.reset(joints, float(start[6]))
             for target in chunk.targets[:steps].astype(np.float64):
                 command = controller.command(target, each.asked, each.asked)
@@ -48,3 +49,9 @@ class GateJudge:
                 if not command.accepted:
                     counts[command.reason.name.lower()] += 1
         return counts
+
+    def _controller(self, step_dt: float) -> EndEffectorController:
+        if step_dt not in self._controllers:  # its models are built once: that takes 10 ms
+            controller = EndEffectorController(self._arm, ArmLimits(), step_dt)
+            self._controllers[step_dt] = controller
+        return self._controllers[step_dt]

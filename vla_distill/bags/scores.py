@@ -25,40 +25,38 @@ def errors(asked: Sequence[AskedChunk], done: PoseSeries) -> NDArray[np.float64]
         Position [mm], rotation [degrees], opening [mm]; NaN where nothing was done then.
         Shape (N, T, 3).
     """
-    rows = []
-    for each in asked:
-        chunk = each.chunk
-        targets = chunk.targets.astype(np.float64)
-        due = chunk.stamp + chunk.step_dt * np.arange(1.0, len(targets) + 1)
-        actual = done.at(due)
-        row = np.full((len(targets), 3), np.nan)
-        known = np.isfinite(actual).all(axis=1)
-        if known.any():
-            here, there = targets[known], actual[known]
-            turn = Rotation.from_rotvec(here[:, 3:6]).inv() * Rotation.from_rotvec(there[:, 3:6])
-            row[known, 0] = 1e3 * np.linalg.norm(here[:, :3] - there[:, :3], axis=1)
-            row[known, 1] = np.degrees(turn.magnitude())
-            row[known, 2] = 1e3 * np.abs(here[:, 6] - there[:, 6])
-        rows.append(row)
-    return np.stack(rows) if rows else np.zeros((0, 0, 3))
+    if not asked:
+        return np.zeros((0, 0, 3))
+    targets = np.stack([each.chunk.targets for each in asked]).astype(np.float64)
+    actual = done.at(_due(asked, targets.shape[1]).ravel()).reshape(targets.shape)
+    found = np.full((*targets.shape[:2], 3), np.nan)
+    known = np.isfinite(actual).all(axis=2)
+    if known.any():
+        here, there = targets[known], actual[known]
+        turn = Rotation.from_rotvec(here[:, 3:6]).inv() * Rotation.from_rotvec(there[:, 3:6])
+        found[known, 0] = 1e3 * np.linalg.norm(here[:, :3] - there[:, :3], axis=1)
+        found[known, 1] = np.degrees(turn.magnitude())
+        found[known, 2] = 1e3 * np.abs(here[:, 6] - there[:, 6])
+    return found
+
+
+def _due(asked: Sequence[AskedChunk], steps: int) -> NDArray[np.float64]:
+    """When the first targets of each chunk are due. Shape (N, steps) [s]."""
+    chunks = [each.chunk for each in asked]
+    return np.array([chunk.stamp + chunk.step_dt * np.arange(1.0, steps + 1) for chunk in chunks])
 
 
 def gripper_counts(
     asked: Sequence[AskedChunk], done: PoseSeries, steps: int
 ) -> tuple[int, int, int]:
     """Closed and meant to be, closed and not meant to be, open and meant to be closed."""
-    hit = false = missed = 0
-    for each in asked:
-        chunk = each.chunk
-        due = chunk.stamp + chunk.step_dt * np.arange(1.0, steps + 1)
-        actual = done.at(due)[:, 6]
-        known = np.isfinite(actual)
-        closed = chunk.targets[:steps, 6][: len(known)] < CLOSED
-        wanted = actual < CLOSED
-        hit += int((closed & wanted & known).sum())
-        false += int((closed & ~wanted & known).sum())
-        missed += int((~closed & wanted & known).sum())
-    return hit, false, missed
+    if not asked:
+        return 0, 0, 0
+    openings = np.stack([each.chunk.targets[:steps, 6] for each in asked])
+    actual = done.at(_due(asked, openings.shape[1]).ravel())[:, 6].reshape(openings.shape)
+    known, closed, wanted = np.isfinite(actual), openings < CLOSED, actual < CLOSED
+    hit, false, missed = known & closed & wanted, known & closed & ~wanted, known & ~closed & wanted
+    return int(hit.sum()), int(false.sum()), int(missed.sum())
 
 
 def seams(asked: Sequence[AskedChunk]) -> NDArray[np.float64]:
