@@ -3,8 +3,8 @@
 python benchmarks/control_loop.py --json benchmarks/results/control_loop.json
 
 The real launch file, paced. Every message is timed by when its writer published it (DDS's source
-stamp), so that looking on adds no time. An image's stamp counts from the ``joint_states`` of the
-same stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
+stamp), so that looking on adds no time. An image's stamp counts from the ``/clock`` of the same
+stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
 the time from there to the first command that follows it, less what the model took and less the wait
 for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
 """
@@ -27,6 +27,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from vla_msgs.msg import ActionChunk, EndEffectorCommand, EndEffectorState
 
@@ -41,6 +42,7 @@ LONGEST_TICK = 0.1
 TARGETS = {"overhead_median": 5.0, "overhead_p99": 20.0, "interval_p99": 30.0, "factor": 0.98}
 """What the project asks for [ms; 1]."""
 TOPICS = {
+    "/clock": Clock,
     "joint_states": JointState,
     "ee_state": EndEffectorState,
     "ee_command": EndEffectorCommand,
@@ -92,7 +94,7 @@ class Tap:
             stamp = round(1e3 * sec + 1e-6 * nanosec)
         else:
             message = deserialize_message(raw, kind)
-            stamp = _key(message.header.stamp)
+            stamp = _key(message.clock if kind is Clock else message.header.stamp)
         self.times[topic].setdefault(stamp, info["source_timestamp"] * 1e-9)
         if kind is ActionChunk:
             report = message.report
@@ -118,12 +120,12 @@ def stages(tap: Tap) -> dict[str, list[float]]:
 
     for stamp, parts in tap.chunks.items():
         used = tap.first_use.get(stamp)
-        known = [at["joint_states"], at["action_chunk"], *cameras]
+        known = [at["/clock"], at["action_chunk"], *cameras]
         if used is None or any(stamp not in each for each in known):
             continue
         if any(used not in at[topic] for topic in ("ee_state", "ee_command", "joint_commands")):
             continue
-        begin, model = at["joint_states"][stamp], 1e-3 * parts["total"]
+        begin, model = at["/clock"][stamp], 1e-3 * parts["total"]
         images = max(camera[stamp] for camera in cameras)
         chunk, state = at["action_chunk"][stamp], at["ee_state"][used]
         answer = at["ee_command"][used]
@@ -137,10 +139,10 @@ def stages(tap: Tap) -> dict[str, list[float]]:
         note("overhead", answer - begin - model - waited)
     for stamp, seen in tap.follows.items():
         sent = at["joint_commands"].get(stamp)
-        if sent is None or stamp not in at["ee_command"] or seen not in at["joint_states"]:
+        if sent is None or stamp not in at["ee_command"] or seen not in at["/clock"]:
             continue
         note("motor_target", sent - at["ee_command"][stamp])
-        note("age", sent - at["joint_states"][seen])
+        note("age", sent - at["/clock"][seen])
     return found
 
 
