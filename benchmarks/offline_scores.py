@@ -1,13 +1,14 @@
 """Which offline score on a bag predicts closed-loop success, and how well?
 
-    python benchmarks/offline_scores.py --bag held_out.mcap --out runs/offline_scores \
-        --policies runs/train/arx5/step_* runs/pruned/* checkpoints/student --episodes 100
+    python benchmarks/offline_scores.py --policy checkpoints/teacher --data data/arx5_train \\
+        --policies runs/train/teacher_first/policy --json benchmarks/results/offline_scores.json
 
-Each policy is judged on the bag (``vla bag eval``) and in closed loop (``vla eval``), in processes
-of their own; what is done already is kept in ``--out`` and not done again. Then Spearman's rank
-correlation between every score and success, with a percentile bootstrap over policies (95 %). At
-least 12 policies, of which 6 lie within 20 points of success of each other: among very different
-policies every score looks good.
+Makes a bag of demonstrations that nobody was trained on, and policies that are worse than the given
+one, by recipes of its own; others can stand beside them. Each policy is judged on the bag (``vla
+bag eval``) and in closed loop (``vla eval``), in processes of their own; what is done already is
+kept in ``--out`` and not done again. Then Spearman's rank correlation between every score and
+success, with a percentile bootstrap over policies (95 %). At least 12 policies, of which 6 lie
+within 20 points of success of each other: among very different policies every score looks good.
 """
 
 from __future__ import annotations
@@ -23,32 +24,60 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from vla_distill.evaluation.machine import command, commit, machine
 
 MIN_POLICIES, MIN_CLOSE, CLOSE = 12, 6, 0.20
 RESAMPLES = 2000
+TASKS = "pick,push,stack,open"
+"""Easy and hard ones, of which each can be damaged."""
+BAG_SEED, BAG_EPISODES = 9_000_000, 5
+"""First seed, beyond those of any training set, and episodes a task of the bag."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "layers_11": {"layer_importance": {"keep": 11}},
+    "layers_10": {"layer_importance": {"keep": 10}},
+    "layers_9": {"layer_importance": {"keep": 9}},
+    "layers_8": {"layer_importance": {"keep": 8}},
+    "deepest_10": {"deepest_layers": {"keep": 10}},
+    "tokens_36": {"task_diversity": {"keep": 36}},
+    "tokens_24": {"task_diversity": {"keep": 24}},
+    "any_48_tokens": {"random_tokens": {"keep": 48}},
+    "any_36_tokens": {"random_tokens": {"keep": 36}},
+    "steps_2": {"few_steps": {"steps": 2}},
+    "steps_1": {"few_steps": {"steps": 1}},
+    "sparse": {"mlp_sparsity": {"share": 0.25, "refit": True}},
+}
+"""Ways to make the shipped teacher worse, a little or a lot."""
+VLA = [sys.executable, "-m", "vla_distill.cli.main"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--bag", type=Path, required=True, help="held out, not of training seeds")
-    parser.add_argument("--policies", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder of what is done already")
-    parser.add_argument("--episodes", type=int, default=100, help="closed-loop episodes a task")
+    parser.add_argument("--policy", type=Path, default=Path("checkpoints/teacher"))
+    parser.add_argument("--data", type=Path, default=Path("data/arx5_train"))
+    parser.add_argument("--policies", type=Path, nargs="*", default=[], help="others beside them")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/offline_scores"), help="what is done"
+    )
+    parser.add_argument("--tasks", default=TASKS, help="of bag and closed loop")
+    parser.add_argument("--episodes", type=int, default=50, help="closed-loop episodes a task")
     parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    bag = make_bag(arguments.out, arguments.tasks)
+    policies = [arguments.policy, *make_policies(arguments), *arguments.policies]
     rows = []
-    for number, policy in enumerate(arguments.policies):
-        print(f"{number + 1} of {len(arguments.policies)}: {policy}", file=sys.stderr)
-        rows.append(measure(policy, arguments.bag, arguments.out, arguments.episodes))
+    for number, policy in enumerate(policies):
+        print(f"{number + 1} of {len(policies)}: {policy}", file=sys.stderr)
+        rows.append(measure(policy, bag, arguments))
     result = {
         "rows": rows,
         "correlations": correlations(rows),
         **coverage([row["success"] for row in rows]),
-        "bag": str(arguments.bag),
+        "bag": {"first_seed": BAG_SEED, "episodes_a_task": BAG_EPISODES},
+        "tasks": arguments.tasks,
         "episodes": arguments.episodes,
         "commit": commit(),
         "command": command(),
@@ -61,13 +90,38 @@ def main() -> int:
     return 0 if result["enough"] else 1
 
 
-def measure(policy: Path, bag: Path, out: Path, episodes: int) -> dict[str, Any]:
+def make_bag(out: Path, tasks: str) -> Path:
+    """Demonstrations with drift and errors, as a bag."""
+    data, bag = out / "demonstrations", out / "demonstrations.mcap"
+    if not bag.exists():
+        words = ["--tasks", tasks, "--episodes", str(BAG_EPISODES), "--seed", str(BAG_SEED)]
+        subprocess.run([*VLA, "collect", *words, "--out", str(data)], check=True)
+        subprocess.run([*VLA, "dataset", "to-bag", str(data), "--out", str(bag)], check=True)
+    return bag
+
+
+def make_policies(arguments: argparse.Namespace) -> list[Path]:
+    """The policy, made worse by each recipe."""
+    folders = []
+    for name, methods in RECIPES.items():
+        folder = arguments.out / "policies" / name
+        if not folder.exists():
+            recipe = arguments.out / f"{name}.yaml"
+            recipe.write_text(yaml.safe_dump({"methods": methods}), encoding="utf-8")
+            words = ["--policy", arguments.policy, "--recipe", recipe, "--data", arguments.data]
+            subprocess.run([*VLA, "accelerate", *map(str, words), "--out", str(folder)], check=True)
+        folders.append(folder)
+    return folders
+
+
+def measure(policy: Path, bag: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Offline scores and closed-loop success of a policy."""
     name = "_".join(policy.resolve().parts[-3:])
-    vla = [sys.executable, "-m", "vla_distill.cli.main"]
-    judged = run([*vla, "bag", "eval", "--bag", str(bag), "--policy", str(policy)],
-                 out / f"{name}.{bag.stem}.bag.json")  # fmt: skip
-    closed = run([*vla, "eval", "--policy", str(policy), "--episodes", str(episodes)],
-                 out / f"{name}.{episodes}.closed.json")  # fmt: skip
+    judged = run([*VLA, "bag", "eval", "--bag", str(bag), "--policy", str(policy)],
+                 arguments.out / f"{name}.bag.json")  # fmt: skip
+    words = ["--tasks", arguments.tasks, "--episodes", str(arguments.episodes)]
+    closed = run([*VLA, "eval", "--policy", str(policy), *words],
+                 arguments.out / f"{name}.{arguments.episodes}.closed.json")  # fmt: skip
     return {
         "policy": str(policy),
         "success": closed["mean_success"],
