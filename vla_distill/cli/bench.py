@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from vla_distill.cli.benches import ablation, data, distillation, flops, latency
+from vla_distill.cli.benches import ablation, data, distillation, flops, latency, routing
 
 Arguments = (
     Annotated[flops.Flops, tyro.conf.subcommand("flops")]
@@ -14,6 +14,7 @@ Arguments = (
     | Annotated[ablation.Ablation, tyro.conf.subcommand("ablation")]
     | Annotated[data.Data, tyro.conf.subcommand("data")]
     | Annotated[distillation.Distillation, tyro.conf.subcommand("distillation")]
+    | Annotated[routing.Routing, tyro.conf.subcommand("routing")]
 )
 MAINS = {
     flops.Flops: flops.main,
@@ -21,6 +22,7 @@ MAINS = {
     ablation.Ablation: ablation.main,
     data.Data: data.main,
     distillation.Distillation: distillation.main,
+    routing.Routing: routing.main,
 }
 
 

@@ -36,6 +36,10 @@ class Watcher(Protocol):
         """Called at every camera image, 10 times a second."""
         ...
 
+    def hear(self, chunk: ActionChunk) -> None:
+        """Called with every chunk that the policy gives."""
+        ...
+
     def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
         """Called once, when the episode has ended."""
         ...
@@ -124,6 +128,8 @@ class Seat:
         The next one is wanted ``replan_steps`` of its steps after it, and not before it is thought.
         """
         self._costs.append(chunk.report.gflops)
+        if self._watcher:
+            self._watcher.hear(chunk)
         self._free_at = self._now + latency
         self._wanted_at = chunk.stamp + replan_steps * chunk.step_dt
         self._stream.send(chunk, self._free_at)

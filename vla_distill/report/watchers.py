@@ -8,6 +8,7 @@ import cv2
 
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
 from vla_distill.report.video import Image, VideoWriter, beside, caption
+from vla_policy.contract import ActionChunk
 from vla_sim.simulation import Simulation
 
 VIDEO_SIZE = (480, 640)
@@ -31,16 +32,21 @@ class EpisodeWatcher:
 
     def __init__(self, folder: Path, spec: EpisodeSpec, video: bool) -> None:
         self._folder, self._stem = folder, stem(spec.task, spec.seed)
-        self._frames = 0
+        self._frames, self._cost = 0, ""
         self._path = folder / "videos" / f"{self._stem}.mp4"
         self._writer = VideoWriter(self._path) if video else None
 
     def see(self, simulation: Simulation, instruction: str) -> None:
         """Add a frame to the video."""
         if self._writer:
-            detail = f"{self._frames / 10:.1f} s"
+            detail = f"{self._cost}{self._frames / 10:.1f} s"
             self._writer.add(caption(_view(simulation), instruction, detail, GREY))
         self._frames += 1
+
+    def hear(self, chunk: ActionChunk) -> None:
+        """Write what the chunk cost beside the time."""
+        report = chunk.report
+        self._cost = f"{len(report.layers_run)} layers, {report.gflops:.2f} GFLOP, "
 
     def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
         """Close the video, saying how it ended, and keep the picture of a failure."""
