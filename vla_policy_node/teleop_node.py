@@ -121,6 +121,7 @@ class TeleopNode(Node):
         if target is not None:
             answer = EndEffectorCommand(mode=EndEffectorCommand.MOVE, gripper=float(target[6]))
             conversions.pose_to_message(target, answer.pose)
+            answer.observation_stamp = message.header.stamp  # the operator saw it just now
         answer.header = message.header
         self._out.publish(answer)
 
