@@ -1,6 +1,6 @@
-# make setup | demo | test | lint | bench | teacher. All of it may be interrupted and called again.
+# make setup | demo | test | lint | bench | teacher | metaworld. All of it may be interrupted and called again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench teacher clean
+.PHONY: help setup demo test unit lint format bench teacher metaworld clean
 SHELL := /bin/bash
 # The Python that .venv is made with: 3.10 to 3.13.
 PYTHON ?= python3
@@ -40,6 +40,9 @@ teacher: setup ## make checkpoints/teacher again: demonstrations, then three tra
 	    vla collect --tasks push --episodes 600 --errors 0.9 --seed 3000000 --out data/arx5_pushes; \
 	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher_second teacher; do \
 	    torchrun --nproc_per_node 2 -m vla_distill.cli.main train --config config/train/$$run.yaml; done
+
+metaworld: setup ## .venv-metaworld, for vla collect and vla eval --env metaworld
+	@$(ENV) python tools/metaworld_environment.py
 
 clean: ## remove what colcon built (not .venv, not runs/)
 	rm -rf build install log

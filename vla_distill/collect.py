@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from vla_distill.collection.config import CollectConfig
-from vla_distill.collection.disturbance import DisturbanceConfig
+from vla_distill.collection.disturbance import ENVIRONMENT_DRIFT, DisturbanceConfig
 from vla_distill.collection.errors import CollectionError
 from vla_distill.collection.pool import Attempt, Plan, attempts
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, layout
@@ -69,24 +69,19 @@ def _lock(out: Path) -> Iterator[None]:
 def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     tasks = config.task_names()
     start = time.perf_counter()
-    disturbance = DisturbanceConfig(error_share=config.errors)
+    ours = DisturbanceConfig(error_share=config.errors)
+    disturbance = ENVIRONMENT_DRIFT if config.env else ours
     collection = {
-        "suite": config.suite,
+        **({"env": config.env} if config.env else {"suite": config.suite}),
         "tasks": list(tasks),
         "seed": config.seed,
         "disturbance": disturbance.scaled(config.noise),
     }
     if config.out.exists():
         return _finished(config, tasks, json.loads(json.dumps(collection)))
-    arguments = {
-        "path": config.out,
-        "cameras": CAMERAS,
-        "image_size": (IMAGE_SIZE, IMAGE_SIZE),
-        "fps": round(1 / STEP_DT),
-        "collection": collection,
-    }
+    arguments = _writer_arguments(config, collection)
     writer = DatasetWriter(**arguments)
-    plan = Plan(arguments, config.noise, disturbance, IMAGE_SIZE)
+    plan = Plan(arguments, config.noise, disturbance, IMAGE_SIZE, config.env)
     processes = config.processes or os.cpu_count() or 1
     results: list[Attempt] = []
     columns = (
@@ -111,6 +106,21 @@ def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     episodes = [(task, seed) for seed, _, task in chosen]
     writer.finish(episodes, json.dumps(summary, indent=2))
     return summary
+
+
+def _writer_arguments(config: CollectConfig, collection: dict[str, Any]) -> dict[str, Any]:
+    """What :class:`DatasetWriter` needs to know, by keyword."""
+    arguments = {"path": config.out, "fps": round(1 / STEP_DT), "collection": collection}
+    if not config.env:
+        return arguments | {"cameras": CAMERAS, "image_size": (IMAGE_SIZE, IMAGE_SIZE)}
+    from vla_distill.environments.description import load_description
+
+    description = load_description(config.env)
+    return arguments | {
+        "cameras": description.cameras,
+        "image_size": (description.image_size, description.image_size),
+        "robot": description.robot,
+    }
 
 
 def _finished(

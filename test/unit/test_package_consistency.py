@@ -67,7 +67,8 @@ def depends(*tags: str, name: str = "lean_vla") -> set[str]:
 
 
 def requirements() -> set[str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    files = ("requirements.txt", "requirements-metaworld.txt")
+    lines = [line for name in files for line in (ROOT / name).read_text().splitlines()]
     return {re.split(r"[=<>;\s#\[]", x)[0].lower() for x in lines if x and not x.startswith("#")}
 
 

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_distill.environments.pool import EnvironmentPool
+from vla_distill.environments.protocol import View
+from vla_distill.environments.simulated import SimulatedArm
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
 from vla_distill.evaluation.evaluation import one_thread
-from vla_distill.evaluation.rollout import RolloutConfig, SimulationPool, run_wave
+from vla_distill.evaluation.rollout import RolloutConfig, run_wave
 from vla_distill.evaluation.statistics import Interval
 from vla_policy.contract import ActionChunk, Policy
 from vla_sim.constants import STEP_DT
-from vla_sim.simulation import Simulation
 
 RESAMPLES = 2000
 
@@ -50,7 +52,9 @@ class _Listener:
         self.heard: list[RoutedChunk] = []
         self._steps = 0
 
-    def see(self, simulation: Simulation, instruction: str) -> None:
+    def see(self, view: View, instruction: str) -> None:
+        assert isinstance(view, SimulatedArm), "phases are known of our own tasks only"
+        simulation = view.simulation
         truth, target = simulation.privileged(), simulation.episode.target
         is_item = any(item.name == target for item in truth.layout.items)
         touching = is_item and truth.touched(target)
@@ -61,7 +65,7 @@ class _Listener:
         where = self._spec.task, self._spec.seed
         self.heard.append(RoutedChunk(*where, *self._now, tuple(chunk.report.layers_run)))
 
-    def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
+    def finish(self, view: View, result: EpisodeResult) -> None:
         pass
 
 
@@ -85,7 +89,7 @@ def listen(
         DistillError: a seed is not an evaluation seed.
     """
     wanted, heard = specs(tasks, seeds), []
-    pool = SimulationPool(policy)
+    pool = EnvironmentPool(policy)
     try:
         with one_thread():
             for at in range(0, len(wanted), batch):

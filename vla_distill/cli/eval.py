@@ -25,8 +25,10 @@ class Arguments:
     """Folder of the policy, e.g. checkpoints/teacher, or ws://HOST:PORT of `vla serve`."""
     suite: str = "arx5"
     """Suite of tasks."""
+    env: str = ""
+    """A Gymnasium environment instead of the suite: metaworld, or module:factory."""
     tasks: str = ""
-    """Only these tasks of the suite, separated by commas."""
+    """Only these tasks of the suite or environment, separated by commas."""
     episodes: int = 100
     """Episodes a task."""
     seed: int = 0
@@ -62,7 +64,6 @@ def main(arguments: Arguments) -> int:
     # The scene is drawn without a screen.
     os.environ.setdefault("MUJOCO_GL", "egl")
     from vla_distill.errors import DistillError
-    from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
     from vla_distill.evaluation.machine import command, commit, cores, machine
 
@@ -72,7 +73,8 @@ def main(arguments: Arguments) -> int:
         )
     source = functools.partial(_load, arguments.policy, arguments.device, arguments.blank)
     config = EvaluationConfig(
-        tasks=pick_tasks(arguments.suite, arguments.tasks),
+        tasks=_tasks(arguments),
+        env=arguments.env,
         episodes=arguments.episodes,
         seed=arguments.seed,
         instructions=arguments.instructions,
@@ -90,7 +92,7 @@ def main(arguments: Arguments) -> int:
         evaluation = evaluate(source, config, bar)
     settings = {
         "policy": arguments.policy,
-        "suite": arguments.suite,
+        **({"env": arguments.env} if arguments.env else {"suite": arguments.suite}),
         "seed": arguments.seed,
         "instructions": arguments.instructions,
         "latency": arguments.latency,
@@ -113,6 +115,17 @@ def main(arguments: Arguments) -> int:
     if arguments.out:
         _sheet(arguments.out, evaluation)
     return 0
+
+
+def _tasks(arguments: Arguments) -> tuple[str, ...]:
+    """The tasks asked for, of the environment or of the suite."""
+    if arguments.env:
+        from vla_distill.environments.description import load_description
+
+        return load_description(arguments.env).pick_tasks(arguments.tasks)
+    from vla_distill.evaluation.episode import pick_tasks
+
+    return pick_tasks(arguments.suite, arguments.tasks)
 
 
 def _load(source: str, device: str, blank: str) -> Policy:

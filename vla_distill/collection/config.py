@@ -20,17 +20,19 @@ class CollectConfig:
     Attributes:
         out: the dataset's folder; run again with the same words to go on after an interruption.
         suite: name of the suite.
-        tasks: comma-separated names of tasks; all of the suite if empty.
+        env: a Gymnasium environment instead of the suite: metaworld, or module:factory.
+        tasks: comma-separated names of tasks; all of the suite or environment if empty.
         episodes: episodes kept of each task.
         seed: first seed of each task; 1 000 000 or more, so that evaluation seeds stay unseen.
         noise: scale of drift and injected errors; 0 for clean demonstrations.
-        errors: share of the episodes in which an error is planned.
+        errors: share of the episodes in which an error is planned; none with env.
         processes: worker processes; 0 for one a core.
         json: also write the summary into this file.
     """
 
     out: Path
     suite: str = "arx5"
+    env: str = ""
     tasks: str = ""
     episodes: int = 500
     seed: int = TRAIN_SEED_START
@@ -45,9 +47,8 @@ class CollectConfig:
         Raises:
             CollectionError: a number is out of range.
             SimulationError: no such suite or task.
+            AdapterError: no such environment, or it lacks a task or an expert.
         """
-        from vla_sim.tasks import get_suite, get_task  # brings MuJoCo, which --help can do without
-
         last = self.seed + 2 * self.episodes
         if not self.seed >= TRAIN_SEED_START or last > TRAIN_SEED_STOP:
             raise CollectionError(
@@ -59,6 +60,15 @@ class CollectConfig:
             raise CollectionError("noise", got=self.noise, expected="0 to 3")
         if not 0.0 <= self.errors <= 1.0:
             raise CollectionError("errors", got=self.errors, expected="0 to 1")
+        if self.env:
+            from vla_distill.environments.description import load_description
+
+            description = load_description(self.env)
+            chosen = description.pick_tasks(self.tasks)
+            description.make_expert(chosen[0])  # said before anything is begun
+            return chosen
+        from vla_sim.tasks import get_suite, get_task  # brings MuJoCo, which --help can do without
+
         names = [name.strip() for name in self.tasks.split(",") if name.strip()]
         for name in names:
             get_task(name)

@@ -75,6 +75,13 @@ class DisturbanceConfig:
         return {"noise": noise} | asdict(self)
 
 
+ENVIRONMENT_DRIFT = DisturbanceConfig(
+    error_share=0.0, position=0.02, calm=(0.1, 0.6), stretch=(0.2, 0.8)
+)
+"""For experts of Gymnasium environments: they are fast, an episode takes them about a second.
+Errors are not injected, they would have to know the scene."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """What the disturbance may look at to choose its moment.
@@ -166,9 +173,10 @@ class Disturbance:
         if kind not in self._happened:
             self._happened.append(kind)
 
-    def _drifted(self, clean: NDArray[np.float64]) -> NDArray[np.float64]:
+    def drift(self) -> NDArray[np.float64] | None:
+        """The drift of the next step. Shape (6,) [m, rad]; None while nothing drifts."""
         if not self._drifts:
-            return clean
+            return None
         config = self._config
         self._switch -= 1
         if self._switch <= 0:
@@ -176,13 +184,17 @@ class Disturbance:
             self._switch = self._draw_steps(config.stretch if self._on else config.calm)
             self._offset[:] = 0.0
         if not self._on:
-            return clean
+            return None
         keep = np.exp(-self._dt / config.correlation)
         sigma = np.repeat([config.position, config.rotation], 3) * self._noise
         self._offset *= keep
         self._offset += np.sqrt(1 - keep**2) * sigma * self._rng.standard_normal(6)
         self._note("drift")
-        return _moved(clean, self._offset)
+        return self._offset
+
+    def _drifted(self, clean: NDArray[np.float64]) -> NDArray[np.float64]:
+        offset = self.drift()
+        return clean if offset is None else _moved(clean, offset)
 
     def _begins(self, clean: NDArray[np.float64], now: Situation) -> bool:
         """Whether this is the moment of the error; prepares it."""

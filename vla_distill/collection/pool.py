@@ -11,11 +11,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_distill.collection.disturbance import DisturbanceConfig
 from vla_distill.collection.errors import CollectionError
 from vla_distill.dataset import DatasetWriter
+
+if TYPE_CHECKING:
+    from vla_distill.collection.demonstration import Demonstrator
+    from vla_distill.collection.environment_demonstration import EnvironmentDemonstrator
 
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -61,12 +65,27 @@ class Plan:
         noise: scale of the disturbances.
         disturbance: what they are.
         image_size: side of the images [px].
+        env: a Gymnasium environment instead of our own simulator, as in ``vla collect --env``.
     """
 
     writer: Mapping[str, Any]
     noise: float
     disturbance: DisturbanceConfig
     image_size: int
+    env: str = ""
+
+    def demonstrator(self) -> Demonstrator | EnvironmentDemonstrator:
+        """The world of one process, with its expert."""
+        # Imported where they are used: the parent does without MuJoCo.
+        if self.env:
+            from vla_distill.collection.environment_demonstration import EnvironmentDemonstrator
+            from vla_distill.environments.description import load_description
+
+            description = load_description(self.env)
+            return EnvironmentDemonstrator(description, self.noise, self.disturbance)
+        from vla_distill.collection.demonstration import Demonstrator
+
+        return Demonstrator(self.noise, self.disturbance, image_size=self.image_size)
 
 
 _worker: Callable[[str, int], Attempt]
@@ -76,10 +95,8 @@ def _begin(plan: Plan) -> None:
     """Make the world of this process."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us, after the running episode
-    from vla_distill.collection.demonstration import Demonstrator
-
     writer = DatasetWriter(**plan.writer)
-    demonstrator = Demonstrator(plan.noise, plan.disturbance, image_size=plan.image_size)
+    demonstrator = plan.demonstrator()
     # Renderers that outlive the interpreter's modules complain while they are freed.
     Finalize(demonstrator, demonstrator.close, exitpriority=10)
 

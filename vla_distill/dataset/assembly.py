@@ -55,7 +55,8 @@ def assemble(
     _write_json(config, path / layout.COLLECTION_PATH)
     features = layout.features(cameras, image_size, fps, video.INFO, layout.CHUNK in keys)
     total = rows[-1]["dataset_to_index"]
-    info = layout.info(features, fps, len(rows), total, len(instructions))
+    robot = config.get("robot", layout.ROBOT_TYPE)
+    info = layout.info(features, fps, len(rows), total, len(instructions), robot)
     _write_json(info, path / layout.INFO_PATH)
 
 

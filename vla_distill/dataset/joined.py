@@ -41,14 +41,14 @@ def joined(stores: Sequence[FrameStore], names: Sequence[str]) -> FrameStore:
         names: what to call them in errors.
 
     Raises:
-        DatasetError: their cameras or image sizes differ, or only some hold chosen frames.
+        DatasetError: their robots, cameras or image sizes differ, or only some hold chosen frames.
     """
     first = stores[0]
     if len(stores) == 1:
         return first
     for store, name in zip(stores, names, strict=True):
         mine, expected = (
-            f"cameras {s.cameras} of {s.images.shape[3]}x{s.images.shape[2]}"
+            f"robot {s.robot} with cameras {s.cameras} of {s.images.shape[3]}x{s.images.shape[2]}"
             for s in (store, first)
         )
         if mine != expected:
@@ -81,6 +81,7 @@ def joined(stores: Sequence[FrameStore], names: Sequence[str]) -> FrameStore:
         cameras=first.cameras,
         content_hash="+".join(store.content_hash for store in stores),
         chosen=chosen,
+        robot=first.robot,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 CODEBASE_VERSION = "v3.0"
 ROBOT_TYPE = "arx5"
+GYMNASIUM_PREFIX = "gymnasium/"
+"""Begins the robot type of data that were collected in a Gymnasium environment."""
 
 INFO_PATH = "meta/info.json"
 STATISTICS_PATH = "meta/stats.json"
@@ -106,12 +108,17 @@ def features(
 
 
 def info(
-    features: dict[str, dict[str, Any]], fps: int, episodes: int, frames: int, tasks: int
+    features: dict[str, dict[str, Any]],
+    fps: int,
+    episodes: int,
+    frames: int,
+    tasks: int,
+    robot: str = ROBOT_TYPE,
 ) -> dict[str, Any]:
     """The content of ``meta/info.json``."""
     return {
         "codebase_version": CODEBASE_VERSION,
-        "robot_type": ROBOT_TYPE,
+        "robot_type": robot,
         "total_episodes": episodes,
         "total_frames": frames,
         "total_tasks": tasks,

@@ -41,6 +41,16 @@ class Dataset:
     def __len__(self) -> int:
         return int(self.info["total_frames"])
 
+    @property
+    def robot(self) -> str:
+        """What the dataset is about: our arm, or a Gymnasium environment."""
+        return str(self.info.get("robot_type") or layout.ROBOT_TYPE)
+
+    @property
+    def is_gymnasium(self) -> bool:
+        """Whether it was collected in a Gymnasium environment."""
+        return self.robot.startswith(layout.GYMNASIUM_PREFIX)
+
     @cached_property
     def instructions(self) -> list[str]:
         """The instructions, by instruction index.

@@ -17,7 +17,9 @@ from vla_distill.dataset.synthetic import is_synthetic, read_synthetic
 def open_frames(
     folders: Sequence[str | Path], progress: bool = True
 ) -> tuple[FrameStore, NDArray[np.int64]]:
-    """All frames of some datasets, in order, and the seed of each episode (-1 where there is none).
+    """All frames of some datasets, in order, and the seed of each episode's scene.
+
+    The seed is -1 where there is none, or where it is not one of our simulator's.
 
     Args:
         folders: at least one.
@@ -34,6 +36,8 @@ def open_frames(
         else:
             dataset = Dataset(folder)
             seed = np.array([record.seed for record in dataset.episodes], np.int64)
+            if dataset.is_gymnasium:
+                seed[:] = -1
             store = dataset.cache(progress)
         stores.append(store)
         seeds.append(seed)

@@ -94,6 +94,7 @@ class FrameStore:
         cameras: names of the cameras, in the order of ``images``.
         content_hash: identifies the dataset's content.
         chosen: what frames chosen out of episodes keep of what followed; None for whole episodes.
+        robot: what the frames are about: our arm, or a Gymnasium environment.
     """
 
     images: Images
@@ -111,6 +112,7 @@ class FrameStore:
     cameras: tuple[str, ...]
     content_hash: str
     chosen: Chosen | None = None
+    robot: str = layout.ROBOT_TYPE
 
     def __len__(self) -> int:
         return len(self.state)
@@ -211,6 +213,7 @@ def open_store(dataset: Dataset, folder: Path) -> FrameStore:
         cameras=dataset.cameras,
         content_hash=dataset.content_hash,
         chosen=Chosen.read(columns),
+        robot=dataset.robot,
     )
 
 

@@ -38,6 +38,7 @@ class DatasetWriter:
         fps: frames per second.
         collection: how the episodes are made; kept in ``meta/collection.json``. A resumed dataset
             must agree in it.
+        robot: what it is about: our arm, or a Gymnasium environment.
 
     Raises:
         DatasetError: a finished dataset is there already, or a started one was begun differently.
@@ -50,6 +51,7 @@ class DatasetWriter:
         image_size: tuple[int, int],
         fps: int = 10,
         collection: Mapping[str, Any] | None = None,
+        robot: str = layout.ROBOT_TYPE,
     ) -> None:
         self.path = Path(path)
         self.partial = self.path.with_name(self.path.name + ".partial")
@@ -66,6 +68,8 @@ class DatasetWriter:
             "fps": fps,
             "collection": dict(collection or {}),
         }
+        if robot != layout.ROBOT_TYPE:
+            config["robot"] = robot
         self._config = json.loads(json.dumps(config))
         self._agree()
 

@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from vla_distill.environments.pool import EnvironmentPool
 from vla_distill.errors import DistillError
 from vla_distill.evaluation import latency as latencies
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
 from vla_distill.evaluation.journal import Journal
-from vla_distill.evaluation.rollout import RolloutConfig, SimulationPool, run_wave
+from vla_distill.evaluation.rollout import RolloutConfig, run_wave
 from vla_distill.evaluation.seat import Seat
 from vla_distill.evaluation.statistics import percentiles, wilson
 from vla_policy.chunking import make_chunking
 from vla_policy.contract import Observation, Policy
-from vla_sim.simulation import Simulation
 
-REPLAN_TICKS = 10
-"""Control ticks between the moments that chunks are timed on."""
+REPLAN_STEPS = 2
+"""Chunk steps between the moments that chunks are timed on."""
+
+MOMENTS = 5
+"""Moments that chunks are timed on."""
 
 PolicySource = Callable[[], Policy]
 """Makes the policy; must be picklable, because every process makes its own."""
@@ -38,6 +41,7 @@ class EvaluationConfig:
 
     Attributes:
         tasks: names of tasks.
+        env: a Gymnasium environment instead of our own simulator, as in ``vla eval --env``.
         episodes: episodes a task.
         seed: first seed; a task's episodes have the seeds from here on.
         instructions: split of the sentences.
@@ -52,6 +56,7 @@ class EvaluationConfig:
     """
 
     tasks: Sequence[str]
+    env: str = ""
     episodes: int = 100
     seed: int = 0
     instructions: str = "train"
@@ -135,6 +140,12 @@ def evaluate(
             got=(config.episodes, config.batch, config.processes, config.replan_steps),
             expected="at least 1 each",
         )
+    if config.env and (config.swap or config.instructions != "train"):
+        raise DistillError(
+            "swap, instructions",
+            got=(config.swap, config.instructions),
+            expected="no swap, and train: an environment has one sentence a task",
+        )
     seeds = range(config.seed, config.seed + config.episodes)
     waves = _waves(specs(config.tasks, seeds, config.instructions, config.swap), config.batch)
     latencies.parse(config.latency, [1.0])  # a bad word is said before the policy is loaded
@@ -144,7 +155,8 @@ def evaluate(
     if journal.header:
         chunk_ms = journal.header["measured"]["chunk_ms"]
     else:
-        chunk_ms = latencies.measure(policy, moments(policy, waves[0][0]), chunking=config.chunking)
+        scene = moments(policy, waves[0][0], config.env)
+        chunk_ms = latencies.measure(policy, scene, chunking=config.chunking)
     journal.begin(_settings(policy, config), {"chunk_ms": chunk_ms})
     rollout = RolloutConfig(
         config.replan_steps, latencies.parse(config.latency, chunk_ms), chunking=config.chunking
@@ -158,17 +170,20 @@ def evaluate(
     return Evaluation(journal.results(), chunk_ms)
 
 
-def moments(policy: Policy, spec: EpisodeSpec, count: int = 5) -> list[Observation]:
+def moments(policy: Policy, spec: EpisodeSpec, env: str = "") -> list[Observation]:
     """Observations of an episode's first moments, a replanning period apart, for timing."""
-    simulation = Simulation(policy.image_size, tuple(policy.cameras))
-    seat = Seat(simulation, spec, policy.start(spec.seed), RolloutConfig().limits)
-    found = []
-    for tick in range(count * REPLAN_TICKS):
-        seat.look()
-        if tick % REPLAN_TICKS == 0:
-            found.append(seat.observation)
-        seat.advance()
-    simulation.close()
+    found: list[Observation] = []
+    with contextlib.closing(EnvironmentPool(policy, env)) as pool:
+        (environment,) = pool.take(1)
+        seat = Seat(environment, spec, policy.start(spec.seed))
+        between = REPLAN_STEPS * round(policy.step_dt / environment.control_dt)
+        for tick in range(MOMENTS * between):
+            seat.look()
+            if tick % between == 0:
+                found.append(seat.observation)
+            seat.advance()
+            if seat.result is not None:
+                break
     return found
 
 
@@ -176,6 +191,8 @@ def _settings(policy: Policy, config: EvaluationConfig) -> dict[str, Any]:
     settings = asdict(config)
     for key in ("processes", "videos", "out"):
         del settings[key]
+    if not config.env:
+        del settings["env"]  # journals of our own suite do not name it
     return {**settings, "policy_hash": policy.policy_hash}
 
 
@@ -188,7 +205,7 @@ def _waves(wanted: list[EpisodeSpec], batch: int) -> list[list[EpisodeSpec]]:
     return waves
 
 
-_worker: tuple[Policy, SimulationPool] | None = None
+_worker: tuple[Policy, EnvironmentPool] | None = None
 
 
 @contextlib.contextmanager
@@ -202,11 +219,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _start_worker(source: PolicySource) -> None:
+def _start_worker(source: PolicySource, env: str) -> None:
     torch.set_num_threads(1)
     global _worker
     policy = source()
-    _worker = policy, SimulationPool(policy)
+    _worker = policy, EnvironmentPool(policy, env)
     # Before the interpreter's own exit handlers, among which the graphics library's is.
     multiprocessing.util.Finalize(None, _worker[1].close, exitpriority=1)
 
@@ -220,7 +237,7 @@ def _run_in_worker(
 
 def _play(
     policy: Policy,
-    pool: SimulationPool,
+    pool: EnvironmentPool,
     wave: list[EpisodeSpec],
     rollout: RolloutConfig,
     config: EvaluationConfig,
@@ -244,7 +261,7 @@ def _run(
 ) -> Iterator[tuple[int, list[EpisodeResult]]]:
     """Waves as they finish, from this process or from several."""
     if min(config.processes, len(todo)) <= 1:
-        pool = SimulationPool(policy)
+        pool = EnvironmentPool(policy, config.env)
         with contextlib.closing(pool), one_thread():
             for number, wave in todo.items():
                 yield number, _play(policy, pool, wave, rollout, config)
@@ -254,7 +271,7 @@ def _run(
         min(config.processes, len(todo)),
         multiprocessing.get_context("spawn"),
         _start_worker,
-        (source,),
+        (source, config.env),
     )
     try:
         jobs = {

@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("torch", "mujoco", "numpy", "lean-vla")
+_PACKAGES = ("torch", "mujoco", "gymnasium", "metaworld", "numpy", "lean-vla")
 
 
 def machine() -> dict[str, object]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vla_arm.limits import ArmLimits
+from vla_distill.environments.pool import EnvironmentPool
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
 from vla_distill.evaluation.latency import Latency
 from vla_distill.evaluation.seat import Seat, Watcher
 from vla_policy.chunk_stream import ChunkStream, StreamFaults
 from vla_policy.chunking import make_chunking
 from vla_policy.contract import Policy
-from vla_sim.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,12 @@ class RolloutConfig:
     Attributes:
         replan_steps: chunk steps after which a new chunk is wanted.
         latency: how long a chunk takes to arrive, in simulated time.
-        limits: the arm's limits; the robot's defaults.
         chunking: how a new chunk takes over from the old one.
         faults: what goes wrong with chunks on their way, after the latency.
     """
 
     replan_steps: int = 2
     latency: Latency = field(default_factory=Latency)
-    limits: ArmLimits = field(default_factory=ArmLimits)
     chunking: str = "switch"
     faults: StreamFaults = field(default_factory=StreamFaults)
 
@@ -66,7 +63,7 @@ def run(
     Raises:
         DistillError: a seed is not an evaluation seed, or the split is unknown.
     """
-    pool = SimulationPool(policy)
+    pool = EnvironmentPool(policy)
     wanted = specs(tasks, seeds, instructions, swap)
     results = []
     try:
@@ -77,30 +74,10 @@ def run(
     return results
 
 
-class SimulationPool:
-    """Simulations that are kept from wave to wave, because making one costs more than a reset."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._size, self._cameras = policy.image_size, tuple(policy.cameras)
-        self._simulations: list[Simulation] = []
-
-    def take(self, count: int) -> list[Simulation]:
-        """The first ``count`` simulations, made as needed."""
-        while len(self._simulations) < count:
-            self._simulations.append(Simulation(self._size, self._cameras))
-        return self._simulations[:count]
-
-    def close(self) -> None:
-        """Free the renderers, while the graphics library is still there."""
-        for simulation in self._simulations:
-            simulation.close()
-        self._simulations.clear()
-
-
 def run_wave(
     policy: Policy,
     wanted: Sequence[EpisodeSpec],
-    pool: SimulationPool,
+    pool: EnvironmentPool,
     config: RolloutConfig,
     watch: Callable[[EpisodeSpec], Watcher | None] = lambda spec: None,
 ) -> list[EpisodeResult]:
@@ -109,7 +86,7 @@ def run_wave(
     Args:
         policy: the policy under test.
         wanted: the episodes.
-        pool: where the simulations come from.
+        pool: where the environments come from.
         config: how the policy is run.
         watch: gives an episode its watcher (video, last picture), or None.
 
@@ -118,15 +95,14 @@ def run_wave(
     """
     seats = [
         Seat(
-            simulation,
+            environment,
             spec,
             policy.start(spec.seed),
-            config.limits,
             watch(spec),
             make_chunking(config.chunking, policy),
             ChunkStream(config.faults, spec.seed),
         )
-        for simulation, spec in zip(pool.take(len(wanted)), wanted, strict=True)
+        for environment, spec in zip(pool.take(len(wanted)), wanted, strict=True)
     ]
     playing = list(seats)
     while playing:

@@ -7,12 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from vla_arm.command import Reason
-from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import X5
-from vla_arm.kinematics import ArmKinematics
-from vla_arm.limits import ArmLimits
-from vla_distill.evaluation.cause import REFUSED, Witness
+from vla_distill.environments.protocol import ControlledEnvironment, View
+from vla_distill.evaluation.cause import REFUSED
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
 from vla_distill.evaluation.seams import SeamMeter
 from vla_policy.chunk_stream import ChunkStream
@@ -20,19 +16,17 @@ from vla_policy.chunking import Chunking
 from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, Memory, Observation
 from vla_policy.player import ChunkPlayer
-from vla_sim.constants import CONTROL_DT, STEP_DT
-from vla_sim.simulation import Simulation
+from vla_sim.constants import STEP_DT
 
 REFUSAL_TIMEOUT = 2.0
 """The episode ends when the gate has refused every command for this long [s], as a goal would."""
-IMAGE_TICKS = round(STEP_DT / CONTROL_DT)
 _EPSILON = 1e-6
 
 
 class Watcher(Protocol):
     """Looks on at an episode, to draw or record it."""
 
-    def see(self, simulation: Simulation, instruction: str) -> None:
+    def see(self, view: View, instruction: str) -> None:
         """Called at every camera image, 10 times a second."""
         ...
 
@@ -40,7 +34,7 @@ class Watcher(Protocol):
         """Called with every chunk that the policy gives."""
         ...
 
-    def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
+    def finish(self, view: View, result: EpisodeResult) -> None:
         """Called once, when the episode has ended."""
         ...
 
@@ -49,10 +43,9 @@ class Seat:
     """One episode being played.
 
     Args:
-        simulation: the world; it is reset to the episode's scene.
+        environment: the world; it is reset to the episode's scene.
         spec: the episode.
         memory: the policy's memory of this episode.
-        limits: limits of the arm.
         watcher: looks on, or None.
         chunking: how its chunks are joined; plain switching by default.
         stream: the way of its chunks; one without faults by default.
@@ -60,29 +53,23 @@ class Seat:
 
     def __init__(
         self,
-        simulation: Simulation,
+        environment: ControlledEnvironment,
         spec: EpisodeSpec,
         memory: Memory,
-        limits: ArmLimits,
         watcher: Watcher | None = None,
         chunking: Chunking | None = None,
         stream: ChunkStream | None = None,
     ) -> None:
         self.spec, self.memory, self.result = spec, memory, None
-        self._simulation, self._watcher = simulation, watcher
-        self._episode = simulation.reset(
-            spec.task, spec.seed, instructions=spec.instructions, swap=spec.swap
-        )
-        self._kinematics = ArmKinematics(X5)
-        self._controller = EndEffectorController(X5, limits, CONTROL_DT)
-        self._joints = simulation.joint_state()
-        self._controller.reset(self._joints.positions, self._joints.gripper)
+        self._environment, self._watcher = environment, watcher
+        self._scene = environment.reset(spec)
+        self._dt = environment.control_dt
+        self._image_ticks = round(STEP_DT / self._dt)
         self._player = ChunkPlayer()
-        self._player.reset(self._controller.commanded_pose())
-        self._witness = Witness(simulation, self._episode)
-        self._now, self._tick = self._joints.stamp, 0
+        self._player.reset(environment.commanded())
+        self._now, self._tick = environment.sense(), 0
         self._chunking, self._stream = chunking or Switch(), stream or ChunkStream()
-        self._seams = SeamMeter(CONTROL_DT)
+        self._seams = SeamMeter(self._dt)
         self._free_at = self._wanted_at = -math.inf
         self._observation: Observation | None = None
         self._costs: list[float] = []
@@ -99,17 +86,16 @@ class Seat:
     def look(self) -> None:
         """Start a tick: take in a chunk that has arrived, and the cameras if they are due.
 
-        Pictures are taken on every fifth tick, as the robot's cameras do, but rendered only if a
+        Pictures are taken once a chunk step, as the robot's cameras do, but rendered only if a
         chunk will be asked for before the next ones.
         """
-        self._joints = self._simulation.joint_state()
-        self._now = self._joints.stamp
+        self._now = self._environment.sense()
         self._take()
-        if self._tick % IMAGE_TICKS:
+        if self._tick % self._image_ticks:
             return
-        self._witness.see()
+        self._environment.look()
         if self._watcher:
-            self._watcher.see(self._simulation, self._episode.instruction)
+            self._watcher.see(self._environment, self._scene.instruction)
         if self._next_request() < self._now + STEP_DT - _EPSILON:
             self._observation = self._observe()
 
@@ -137,28 +123,24 @@ class Seat:
 
     def advance(self) -> None:
         """Finish the tick: command what is due, step the world, and see whether it is over."""
-        self._controller.observe(self._joints.positions)
         target = self._player.sample(self._now)
+        newest = self._player.newest if target is not None else None
+        stamp = newest.stamp if newest else None
+        self._seams.see(target, stamp)
+        act = self._environment.act(target, stamp)
         if target is None:
-            command = self._controller.hold(Reason.POLICY_HOLD)
             self._starved += 1
             self._refused_in_a_row = 0
-            self._seams.see(None, None)
         else:
-            newest = self._player.newest
-            self._seams.see(target, newest.stamp if newest else None)
-            command = self._controller.command(
-                target, self._now, self._now, newest.stamp if newest else None
-            )
-            self._limited += command.limited
-            self._refused += not command.accepted
-            self._refused_in_a_row = 0 if command.accepted else self._refused_in_a_row + 1
-        self._simulation.step(command.positions, command.gripper)
+            self._limited += act.limited
+            self._refused += not act.accepted
+            self._refused_in_a_row = 0 if act.accepted else self._refused_in_a_row + 1
         self._tick += 1
-        elapsed = self._tick * CONTROL_DT
-        status = self._simulation.status()
-        refused = self._refused_in_a_row * CONTROL_DT >= REFUSAL_TIMEOUT
-        if status.success or refused or elapsed >= self._episode.time_limit - _EPSILON:
+        elapsed = self._tick * self._dt
+        status = self._environment.status()
+        refused = self._refused_in_a_row * self._dt >= REFUSAL_TIMEOUT
+        late = elapsed >= self._scene.time_limit - _EPSILON
+        if status.success or status.ended or refused or late:
             self._finish(status.success, elapsed, status.progress, refused)
 
     def _take(self) -> None:
@@ -171,27 +153,24 @@ class Seat:
         return max(self._free_at, self._wanted_at)
 
     def _observe(self) -> Observation:
-        joints = self._joints
-        pose = self._kinematics.forward(joints.positions)
-        opening = (joints.gripper, self._controller.commanded_pose()[6])
-        cameras = self._simulation.cameras
+        names = self._environment.cameras
         return Observation(
-            images={name: self._simulation.render(name) for name in cameras},
-            state=np.concatenate([pose, opening]).astype(np.float32),
-            instruction=self._episode.instruction,
-            stamp=joints.stamp,
-            input_stamps={**dict.fromkeys(cameras, joints.stamp), "state": joints.stamp},
+            images={name: self._environment.render(name) for name in names},
+            state=self._environment.state(),
+            instruction=self._scene.instruction,
+            stamp=self._now,
+            input_stamps={**dict.fromkeys(names, self._now), "state": self._now},
         )
 
     def _finish(self, success: bool, elapsed: float, progress: float, refused: bool) -> None:
         self.result = EpisodeResult(
             task=self.spec.task,
             seed=self.spec.seed,
-            instruction=self._episode.instruction,
-            target=self._episode.target,
+            instruction=self._scene.instruction,
+            target=self._scene.target,
             success=bool(success),
             seconds=round(elapsed, 3),
-            cause="" if success else REFUSED if refused else self._witness.cause(),
+            cause="" if success else REFUSED if refused else self._environment.cause(),
             progress=round(float(progress), 4),
             chunks=len(self._costs),
             refused=self._refused,
@@ -202,4 +181,4 @@ class Seat:
             roughness=self._seams.roughness,
         )
         if self._watcher:
-            self._watcher.finish(self._simulation, self.result)
+            self._watcher.finish(self._environment, self.result)

@@ -41,7 +41,8 @@ def write_excerpt(
     """
     frames = pool.frames
     size = (int(frames.images.shape[2]), int(frames.images.shape[3]))
-    writer = DatasetWriter(out, frames.cameras, size, round(1 / STEP_DT), origin)
+    fps = round(1 / STEP_DT)
+    writer = DatasetWriter(out, frames.cameras, size, fps, origin, frames.robot)
     order = np.argsort(rows)
     rows, weight = rows[order], weight[order]
     kept = np.unique(frames.episode_index[rows])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 
+from vla_distill.environments.protocol import View
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec
 from vla_distill.report.video import Image, VideoWriter, beside, caption
 from vla_policy.contract import ActionChunk
-from vla_sim.simulation import Simulation
 
 VIDEO_SIZE = (480, 640)
 """Height and width of the large view [px]."""
@@ -36,11 +36,11 @@ class EpisodeWatcher:
         self._path = folder / "videos" / f"{self._stem}.mp4"
         self._writer = VideoWriter(self._path) if video else None
 
-    def see(self, simulation: Simulation, instruction: str) -> None:
+    def see(self, view: View, instruction: str) -> None:
         """Add a frame to the video."""
         if self._writer:
             detail = f"{self._cost}{self._frames / 10:.1f} s"
-            self._writer.add(caption(_view(simulation), instruction, detail, GREY))
+            self._writer.add(caption(_picture(view), instruction, detail, GREY))
         self._frames += 1
 
     def hear(self, chunk: ActionChunk) -> None:
@@ -48,11 +48,11 @@ class EpisodeWatcher:
         report = chunk.report
         self._cost = f"{len(report.layers_run)} layers, {report.gflops:.2f} GFLOP, "
 
-    def finish(self, simulation: Simulation, result: EpisodeResult) -> None:
+    def finish(self, view: View, result: EpisodeResult) -> None:
         """Close the video, saying how it ended, and keep the picture of a failure."""
         word, color = ("done", GREEN) if result.success else (result.cause, RED)
         if self._writer:
-            last = caption(_view(simulation), result.instruction, word, color)
+            last = caption(_picture(view), result.instruction, word, color)
             for _ in range(10):
                 self._writer.add(last)
             self._writer.close()
@@ -61,10 +61,10 @@ class EpisodeWatcher:
         if not result.success:
             path = self._folder / "failures" / f"{self._stem}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), simulation.render("front", size=VIDEO_SIZE)[:, :, ::-1])
+            cv2.imwrite(str(path), view.overview(VIDEO_SIZE)[:, :, ::-1])
 
 
-def _view(simulation: Simulation) -> Image:
+def _picture(view: View) -> Image:
     """The large view with what the policy's cameras see beside it."""
-    small = {name: simulation.render(name) for name in simulation.cameras}
-    return beside(simulation.render("front", size=VIDEO_SIZE), small)
+    small = {name: view.render(name) for name in view.cameras}
+    return beside(view.overview(VIDEO_SIZE), small)

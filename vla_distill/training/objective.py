@@ -71,10 +71,12 @@ class Objective(nn.Module):
         error = error / (weight.sum() * velocity.shape[-1])
         if not condition.positions.shape[1]:
             return {"loss": error, "velocity": error}
-        offset = condition.positions.float() - batch.positions
-        grounding = functional.smooth_l1_loss(
-            condition.positions.float(), batch.positions, beta=0.1
-        )
+        # Where nobody knows the positions, nothing is learned of them.
+        known = batch.positions.isfinite().all(-1, keepdim=True)
+        predicted_positions = condition.positions.float() * known
+        positions = torch.where(known, batch.positions, 0.0)
+        offset = predicted_positions - positions
+        grounding = functional.smooth_l1_loss(predicted_positions, positions, beta=0.1)
         losses = {
             "loss": error + self.config.grounding_weight * grounding,
             "velocity": error,

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -74,6 +75,7 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=_precision(config.precision))
         set_seed(config.seed)
         start = load_policy(config.init) if config.init else None
+        self._cameras = frames.cameras
         network = self._network(start)
         self.model = _sized(network.config, frames)
         scenes = None
@@ -129,7 +131,9 @@ class Trainer:
 
     def _network(self, start: VlaPolicy | None) -> VlaNetwork:
         """What is trained, or trained on; ``start`` is the policy of ``init``."""
-        return start.network if start else VlaNetwork(preset(self.config.preset))
+        if start:
+            return start.network
+        return VlaNetwork(replace(preset(self.config.preset), cameras=self._cameras))
 
     def _objective(self, network: VlaNetwork, scenes: bool) -> nn.Module:
         """What is minimised; ``scenes``: whether batches say what is where."""
@@ -269,6 +273,8 @@ class _Means:
 
 
 def _sized(model: ModelConfig, frames: FrameStore) -> ModelConfig:
+    if frames.cameras != model.cameras:
+        raise PolicyError("dataset cameras", got=frames.cameras, expected=model.cameras)
     height, width = frames.images.shape[2:4]
     if (height, width) != (model.image_size, model.image_size):
         raise PolicyError(

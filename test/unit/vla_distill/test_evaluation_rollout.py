@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_distill.environments.pool import EnvironmentPool
+from vla_distill.environments.simulated import SimulatedArm
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.episode import EpisodeSpec, pick_tasks, specs
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.evaluation.latency import Latency, parse
-from vla_distill.evaluation.rollout import RolloutConfig, SimulationPool, run, run_wave
+from vla_distill.evaluation.rollout import RolloutConfig, run, run_wave
 from vla_policy.contract import ActionChunk, ComputeReport, Memory, Observation
 from vla_sim.errors import SimulationError
 from vla_sim.experts import Expert
@@ -74,7 +76,7 @@ class Oracle(Wanderer):
 
     def __init__(self, wrong: bool = False) -> None:
         super().__init__()
-        self.pool = SimulationPool(self)
+        self.pool = EnvironmentPool(self)
         self._experts: dict[int, Expert] = {}
         self._wrong = wrong
 
@@ -90,7 +92,8 @@ class Oracle(Wanderer):
         return replace(chunk, targets=np.repeat(pose[None], self.horizon, axis=0))
 
     def _simulation(self, seed: int) -> Simulation:
-        return next(one for one in self.pool.take(3) if one.episode.seed == seed)
+        worlds = [one.simulation for one in self.pool.take(3) if isinstance(one, SimulatedArm)]
+        return next(world for world in worlds if world.episode.seed == seed)
 
 
 @pytest.fixture
