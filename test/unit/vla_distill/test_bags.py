@@ -12,11 +12,11 @@ from mcap.writer import CompressionType, Writer
 from vla_distill.bags.content import read_bag
 from vla_distill.bags.episode import split
 from vla_distill.bags.errors import BagError
-from vla_distill.bags.from_dataset import from_dataset
 from vla_distill.bags.mapping import TopicMapping, load_mapping
 from vla_distill.bags.message import MessageMaker
 from vla_distill.bags.replay import observation_of, replay
 from vla_distill.bags.to_dataset import ConversionConfig, to_dataset
+from vla_distill.cli import main as cli
 from vla_distill.dataset.errors import DatasetError
 from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
@@ -293,7 +293,8 @@ def test_there_and_back_again(tmp_path):
     summary, left_out = to_dataset(bag, tmp_path / "one")
     assert summary["episodes"] == 2 and not left_out
     first = Dataset(tmp_path / "one")
-    from_dataset(first, tmp_path / "b.mcap")
+    words = ["dataset", "to-bag", str(tmp_path / "one"), "--out", str(tmp_path / "b.mcap")]
+    assert cli.main(words) == 0
     to_dataset(read_bag(tmp_path / "b.mcap"), tmp_path / "two")
     second = Dataset(tmp_path / "two")
     assert len(first.episodes) == len(second.episodes) == 2
@@ -306,6 +307,17 @@ def test_there_and_back_again(tmp_path):
         for camera in CAMERAS:
             # Each way rounds RGB to YUV once.
             assert np.abs(a.images[camera].astype(int) - b.images[camera]).max() <= 6
+
+
+def test_chosen_episodes_go_back_and_others_are_refused(tmp_path, capsys):
+    bag = read_bag(write(tmp_path / "a.mcap", [*messages(10.0), *messages(20.0)]))
+    to_dataset(bag, tmp_path / "one")
+    words = ["dataset", "to-bag", str(tmp_path / "one"), "--out", str(tmp_path / "b.mcap")]
+    assert cli.main([*words, "--episodes", "2"]) == 2
+    assert "--episodes: got ['2'], expected numbers from 0 to 1" in capsys.readouterr().err
+    assert not (tmp_path / "b.mcap").exists()
+    assert cli.main([*words, "--episodes", "1"]) == 0
+    assert len(split(read_bag(tmp_path / "b.mcap"))) == 1
 
 
 def test_the_action_is_what_was_commanded_one_step_later(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout
+from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout, video
 from vla_distill.dataset.check import check
 
 CAMERAS = ("front", "wrist")
@@ -215,3 +215,18 @@ def test_check_finds_nothing_in_a_good_dataset_and_all_faults_in_a_bad_one(datas
     (dataset / layout.STATISTICS_PATH).unlink()
     faults, _ = check(dataset, progress=False)
     assert len(faults) == 2 and "stats.json" in faults[0] and "front" in faults[1]
+
+
+@pytest.mark.parametrize("side", [96, 320])  # small ones are packed better than large ones
+def test_pictures_come_back_within_the_rounding_of_colours(tmp_path: Path, side: int) -> None:
+    images = np.random.default_rng(side).integers(0, 256, (12, side, side, 3), np.uint8)
+    video.encode(tmp_path / "a.mp4", images, 10)
+    video.encode(tmp_path / "b.mp4", images[:5], 10)
+    assert video.join([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "both.mp4", 10) == [
+        12,
+        5,
+    ]
+    decoded = dict(video.decode(tmp_path / "both.mp4", 10))
+    assert sorted(decoded) == list(range(17))
+    for number, image in decoded.items():
+        assert np.abs(image.astype(int) - images[number % 12]).max() <= 2
