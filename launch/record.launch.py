@@ -18,7 +18,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJ
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from vla_policy_node.bring_up import has, lifecycle_node, text
+from vla_policy_node.bring_up import description, has, lifecycle_node, text
 from vla_policy_node.recording import MOVERS
 from vla_sim.experts.expert import PLANS
 
@@ -50,7 +50,12 @@ ARGUMENTS = [
     ),
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
     ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
-    ("model", "X5", "model of the real arm, as its label says (hand)", ["X5", "L5"]),
+    (
+        "model",
+        "",
+        "model of the real arm, as its label says; the wrong one is dangerous (hand)",
+        ["", "X5", "L5"],
+    ),
     ("can_interface", "can0", "CAN interface of the real arm (hand)", None),
     ("front_image", "camera/front/image_raw", "topic of the front camera's images", None),
     ("wrist_image", "camera/wrist/image_raw", "topic of the wrist camera's images", None),
@@ -93,6 +98,8 @@ def nodes(context):
         raise RuntimeError(
             f"task {values['task']!r}: with mover:={mover} expected one of {', '.join(PLANS)}"
         )
+    if mover == "hand" and not values["model"]:
+        raise RuntimeError("model: with mover:=hand expected X5 or L5, as the arm's label says")
     actions = []
     if not values["params_file"]:
         file = "sim.yaml" if simulated else "real.yaml"
@@ -108,6 +115,7 @@ def nodes(context):
             hardware_mode="teach",
             publish_tf=not has("robot_state_publisher"),
         )
+        actions += description("model")
     actions += lifecycle_node(
         "recorder_node",
         remappings=[

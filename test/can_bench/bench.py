@@ -99,6 +99,25 @@ class CanBench:
         """Undo all faults."""
         self._ask(silent=[], torque={}, plugged=True)
 
+    # What people do.
+
+    def guide(self, goal: Sequence[float], speed: float = 0.5) -> None:
+        """Have a hand take the arm along to a goal, and hold it there until :meth:`let_go`.
+
+        Args:
+            goal: joint angles [rad] and opening [m]. Shape (7,).
+            speed: of every joint and of the gripper's motor [rad/s].
+        """
+        self._ask(guide=[list(goal), speed])
+
+    def let_go(self) -> None:
+        """Have the hand let go of the arm."""
+        self._ask(guide=[])
+
+    def grasp(self, width: float) -> None:
+        """Lay a hard object of a width [m] between the open fingers; 0 takes it out."""
+        self._ask(grasp=width)
+
     # How things are.
 
     def joints(self) -> NDArray[np.float64]:

@@ -19,10 +19,14 @@ DM_TORQUE = 0.424
 """The same of a DM motor per unit of its torque field."""
 STOPS = ((-3.2, 2.7), (-0.1, 3.55), (-0.15, 3.25), (-1.7, 1.65), (-1.67, 1.67), (-2.1, 2.1))
 """Mechanical end stops of the joints, a little outside the limits of the SDK [rad]."""
+GRIPPER_STOPS = (-0.1, 5.1)
+"""The same of the gripper's motor [rad]."""
 ROTOR = (0.02, 0.02, 0.02, 0.008, 0.008, 0.008, 0.002)
 """Inertia of each motor felt at its joint; the motors' makers state none [kg m^2]."""
 GRIPPER_READOUT = 5.03 / 0.088
 """Turn of the gripper's motor over opening [rad/m]."""
+HAND_KP, HAND_KD = np.array((40.0,) * 6 + (2.0,)), np.array((2.0,) * 6 + (0.05,))
+"""How firmly a hand holds each joint and the gripper's motor [Nm/rad], [Nm s/rad]."""
 
 
 REST = MotorCommand(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -39,6 +43,27 @@ class Faults:
 
     silent: set[int] = field(default_factory=set)
     torque: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Hand:
+    """Somebody's hand on the arm: a spring to where it is, which moves to where it wants to go.
+
+    Attributes:
+        grip: where it is. Shape (7,) [rad].
+        goal: where it wants to go. Shape (7,) [rad].
+        speed: how fast it moves [rad/s].
+    """
+
+    grip: NDArray[np.float64]
+    goal: NDArray[np.float64]
+    speed: float
+
+    def push(self, q: NDArray[np.float64], dq: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move on by a time step; the torques at the joints. Shape (7,) [Nm]."""
+        reach = self.speed * TIMESTEP
+        self.grip = self.grip + np.clip(self.goal - self.grip, -reach, reach)
+        return HAND_KP * (self.grip - q) - HAND_KD * dq
 
 
 @dataclass
@@ -70,6 +95,7 @@ class MotorBank:
         self._index = {motor.id: i for i, motor in enumerate(self.motors)}
         self.faults = Faults()
         self._held = True
+        self._hand: Hand | None = None
         self.model = _model(urdf)
         self.data = mujoco.MjData(self.model)
         self.data.qpos[:6] = start[:6]
@@ -82,7 +108,28 @@ class MotorBank:
         if self._held:
             return
         for _ in range(max(1, round(seconds / TIMESTEP))):
+            if self._hand is not None:
+                self.data.qfrc_applied[:] = self._hand.push(self.data.qpos, self.data.qvel)
             mujoco.mj_step(self.model, self.data)
+
+    def guide(self, goal: NDArray[np.float64] | None, speed: float = 0.0) -> None:
+        """Have a hand take the arm along to a goal, or with None let go.
+
+        Args:
+            goal: joint angles [rad] and opening [m]. Shape (7,).
+            speed: of every joint and of the gripper's motor [rad/s].
+        """
+        self.data.qfrc_applied[:] = 0.0
+        if goal is None:
+            self._hand = None
+            return
+        wanted = np.append(goal[:6], goal[6] * GRIPPER_READOUT)
+        grip = self.data.qpos.copy() if self._hand is None else self._hand.grip
+        self._hand = Hand(grip, wanted, speed)
+
+    def grasp(self, width: float) -> None:
+        """Lay a hard object of a width [m] between the fingers; 0 takes it out."""
+        self.model.jnt_range[6, 0] = width * GRIPPER_READOUT if width else GRIPPER_STOPS[0]
 
     def answer(self, frame: bytes) -> bytes | None:
         """Take a frame from the bus; the motor's answer, or None where there is none."""
@@ -146,7 +193,7 @@ def _model(urdf: str) -> mujoco.MjModel:
         axis=(0.0, 0.0, 1.0),
     )
     joints = [joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_HINGE]
-    for joint, rotor, stops in zip(joints, ROTOR, (*STOPS, (-0.1, 5.1)), strict=True):
+    for joint, rotor, stops in zip(joints, ROTOR, (*STOPS, GRIPPER_STOPS), strict=True):
         joint.armature = rotor
         joint.range, joint.limited = stops, mujoco.mjtLimited.mjLIMITED_TRUE
         motor = spec.add_actuator(

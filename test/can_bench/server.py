@@ -117,6 +117,8 @@ class Server:
         torque: dict[str, float] | None = None,
         inject: list[Any] | None = None,
         plugged: bool | None = None,
+        guide: list[Any] | None = None,
+        grasp: float | None = None,
     ) -> dict[str, Any]:
         """Change what is given; answer how things are."""
         faults = self._bank.faults
@@ -126,6 +128,11 @@ class Server:
             faults.torque = {int(id): value for id, value in torque.items()}
         if plugged is not None:
             self._plugged = plugged
+        if guide is not None:
+            goal, speed = guide or (None, 0.0)
+            self._bank.guide(None if goal is None else np.array(goal), speed)
+        if grasp is not None:
+            self._bank.grasp(grasp)
         if inject is not None:
             frame = FRAME.pack(inject[0], 8, bytes.fromhex(inject[1]))
             for peer in list(self._bus):

@@ -36,6 +36,7 @@ class ArmBench:
 
     Attributes:
         velocity: of the target [m/s], Shape (3,), while :attr:`moving`.
+        opening: of the target [m], the same.
         resting: answer states with HOLD, as a policy that has nothing to do.
         heard: steady time of each state's arrival [s].
     """
@@ -58,6 +59,7 @@ class ArmBench:
         self.moving = self.resting = False
         self.heard: list[float] = []
         self.velocity = np.array((0.0, 0.12, 0.0))
+        self.opening = START[6]
         self.pose: np.ndarray | None = None
         self.states: list[EndEffectorState] = []
         listen = self.ear.create_subscription
@@ -92,13 +94,13 @@ class ArmBench:
                 self._say(state, EndEffectorCommand(mode=EndEffectorCommand.HOLD))
             return
         if self.pose is None:
-            self.pose = np.append(pose_from_message(state.commanded), 0.04)
+            self.pose = pose_from_message(state.commanded)
         if abs(self.pose[1]) > 0.1:
             self.velocity = -np.abs(self.velocity) * np.sign(self.pose[1])
         self.pose[:3] += self.velocity * 0.02
         message = EndEffectorCommand(mode=EndEffectorCommand.MOVE)
-        pose_to_message(self.pose[:6], message.pose)
-        message.gripper = float(self.pose[6])
+        pose_to_message(self.pose, message.pose)
+        message.gripper = self.opening
         self._say(state, message)
 
     def _say(self, state: EndEffectorState, message: EndEffectorCommand) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Bool
 from vla_msgs.msg import ArmStatus
@@ -17,6 +18,7 @@ from arm_bench import START, ArmBench, CanBench
 
 from vla_arm.joint_table import HOME
 
+REAL = Path(__file__).parents[2] / "config" / "real.yaml"
 LIMIT = 0.3
 """From the event to the last change of a stiff motor's target [s]."""
 SETTLE = 0.5
@@ -82,6 +84,37 @@ def test_an_unreachable_pose(monkeypatch, limits, reason, words):
 @pytest.mark.parametrize("motors", [(), (1,)], ids=["all", "one"])
 def test_motors_that_stop_answering(arm, motors):
     stops_and_works_again(arm, lambda: arm.bench.silence(*motors), "motors do not answer: joints")
+
+
+def test_a_gripper_motor_that_stops_answering(arm):
+    def silence_and_close():
+        arm.bench.silence(8)
+        arm.opening = 0.01
+
+    stops_and_works_again(arm, silence_and_close, "motors do not answer: gripper")
+    arm.until("a closed gripper", lambda: arm.bench.joints()[6] < 0.012)
+
+
+def test_a_gripper_that_rests_or_squeezes_is_not_silent(monkeypatch):
+    """With the limits of real.yaml. Motors here have no noise: at rest they repeat themselves."""
+    limits = yaml.safe_load(REAL.read_text())["/**/arm_node"]["ros__parameters"]
+    with CanBench(start=START) as bench:
+        arm = ArmBench(bench, monkeypatch, **limits)
+        try:
+            arm.start()
+            arm.move()
+            bench.grasp(0.03)
+            arm.opening = 0.0
+            arm.until("the grasp", lambda: bench.joints()[6] < 0.031)
+            arm.spin(2 * SETTLE)
+            assert arm.status.state == ArmStatus.MOVING, arm.status.text
+            assert bench.joints()[6] > 0.029, "it squeezes"
+            arm.opening = 0.06
+            arm.until("an open gripper", lambda: bench.joints()[6] > 0.058)
+            arm.spin(SETTLE)
+            assert arm.status.state == ArmStatus.MOVING, arm.status.text
+        finally:
+            arm.close()
 
 
 def test_an_unplugged_bus(arm):

@@ -17,11 +17,11 @@ import time
 
 import numpy as np
 
-from vla_arm.arx5.freshness import Freshness
+from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, Freshness
 from vla_arm.arx5.library import Library, Reading
 from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
-from vla_arm.arx5.wire import MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
+from vla_arm.arx5.wire import JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 from vla_arm.errors import ArmError
 
 PERIOD = 0.004
@@ -50,7 +50,8 @@ class Child:
         self._link, self._config = link, config
         self._mode, self._text, self._acknowledged = Mode.STARTING, "", 0
         self._torque_scale = 1.0
-        self._streamer, self._freshness = Streamer(config), Freshness()
+        self._streamer = Streamer(config)
+        self._freshness = Freshness([MOVED] * JOINTS + [GRIPPER_MOVED])
         self.leaving = False
 
     def run(self) -> None:
@@ -90,10 +91,18 @@ class Child:
             self._give_up(reading, self._overload.newest or stands)
         if text:
             self._fail(text)
-        elif self._mode == Mode.ENGAGED:
-            silent = self._freshness.silent(reading.joints, self._streamer.output[:6], now)
-            if silent:
-                self._fail(f"motors do not answer: joints {silent} (power, cable, CAN bus?)")
+        elif self._mode == Mode.ENGAGED and (silent := self._silent(reading, now)):
+            self._fail(f"motors do not answer: {silent} (power, cable, CAN bus?)")
+
+    def _silent(self, reading: Reading, now: float) -> str:
+        """Which motors have fallen silent, in words."""
+        gripper = reading.gripper, reading.gripper_velocity, reading.gripper_torque
+        state = np.column_stack((reading.joints, gripper))
+        target = np.append(self._streamer.output[:JOINTS], reading.gripper_sent)
+        silent = self._freshness.silent(state, target, now)
+        joints = [motor for motor in silent if motor <= JOINTS]
+        names = [f"joints {joints}"] if joints else []
+        return " and ".join(names + ["gripper"] * (len(joints) < len(silent)))
 
     def _give_up(self, reading: Reading, text: str) -> None:
         """Leave without another call into a library that has deadlocked; a new child damps."""

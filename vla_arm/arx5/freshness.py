@@ -2,13 +2,15 @@
 
 The library stamps every state with the present time, answered or not, so its stamps prove nothing.
 A motor that answers cannot report the same position, speed and torque to the bit while its target
-moves away from it: at the least its torque follows the error.
+moves away from it: at the least its torque follows the error. A motor at rest may, so rest proves
+nothing. The target of the gripper is what the library sent, not what it was told: it closes no
+further on what the fingers already squeeze.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 STANDING = 0.15
 """How long a motor's numbers may stand still after its target has moved away [s]."""
@@ -16,12 +18,19 @@ BLINK = 0.02
 """A longer pause between looks is the machine's, and does not count as the motors' silence [s]."""
 MOVED = 0.003
 """By how much the target must have moved to prove it: dozens of quanta of the torque [rad]."""
+GRIPPER_MOVED = 0.002
+"""The same of the gripper: 0.11 rad of its motor [m]."""
 
 
 class Freshness:
-    """Compares targets with states, joint by joint."""
+    """Compares targets with states, motor by motor.
 
-    def __init__(self) -> None:
+    Args:
+        moved: see :data:`MOVED`. Shape (n,), or one for all.
+    """
+
+    def __init__(self, moved: ArrayLike = MOVED) -> None:
+        self._moved = np.asarray(moved, np.float64)
         self._seen: NDArray[np.float64] | None = None
         self._left = np.zeros(0)
         self._looked = 0.0
@@ -37,12 +46,12 @@ class Freshness:
         """Judge one state.
 
         Args:
-            state: position, velocity, torque by joint. Shape (3, n).
-            target: what the joints were last sent. Shape (n,) [rad].
+            state: position, velocity, torque by motor. Shape (3, n).
+            target: what the motors were last sent. Shape (n,).
             now: steady clock [s].
 
         Returns:
-            Joints, counted from 1, that do not answer.
+            Motors, counted from 1, that do not answer.
         """
         if self._seen is None:
             self._seen, self._target = state.copy(), target.copy()
@@ -55,6 +64,6 @@ class Freshness:
         self._seen = state.copy()
         self._target = np.where(changed, target, self._target)
         # Counted from when the target left: a motor at rest had nothing to say before.
-        away = np.abs(target - self._target) > MOVED
+        away = np.abs(target - self._target) > self._moved
         self._left = np.where(away, np.minimum(self._left, now), np.inf)
-        return [int(joint) + 1 for joint in np.flatnonzero(now - self._left > STANDING)]
+        return [int(motor) + 1 for motor in np.flatnonzero(now - self._left > STANDING)]

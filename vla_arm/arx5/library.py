@@ -24,14 +24,19 @@ class Reading:
     Attributes:
         joints: position [rad], velocity [rad/s], torque [Nm] by joint. Shape (3, 6).
         gripper: opening [m].
+        gripper_velocity: [m/s].
         gripper_torque: [Nm].
+        gripper_sent: opening that the library sent last [m]; not what it was told where its own
+            limits of speed and torque stand between.
         cycle: the library's time at its last cycle [s]; equal in two readings of one cycle.
         age: of that cycle [s]; says nothing about the motors.
     """
 
     joints: NDArray[np.float64]
     gripper: float
+    gripper_velocity: float
     gripper_torque: float
+    gripper_sent: float
     cycle: float
     age: float
 
@@ -69,11 +74,24 @@ class Library:
 
     def read(self) -> Reading:
         """The newest state."""
+        before = self._sent_opening()
         state = self._arm.get_joint_state()  # a temporary's arrays would dangle
         joints = np.array((state.pos(), state.vel(), state.torque()))
-        gripper, torque = float(state.gripper_pos), float(state.gripper_torque)
-        cycle = float(state.timestamp)
-        return Reading(joints, gripper, torque, cycle, float(self._arm.get_timestamp()) - cycle)
+        gripper, cycle = float(state.gripper_pos), float(state.timestamp)
+        # For microseconds in each cycle the library shows the wish before it cuts it down.
+        sent = min(before, self._sent_opening(), key=lambda opening: abs(opening - gripper))
+        return Reading(
+            joints,
+            gripper,
+            float(state.gripper_vel),
+            float(state.gripper_torque),
+            sent,
+            cycle,
+            float(self._arm.get_timestamp()) - cycle,
+        )
+
+    def _sent_opening(self) -> float:
+        return float(self._arm.get_joint_cmd().gripper_pos)
 
     def send(self, command: NDArray[np.float64]) -> None:
         """Send joint targets [rad] and opening [m]. Shape (7,)."""

@@ -76,18 +76,29 @@ def reference(bag: Bag, episode: Episode, source: str = "auto") -> PoseSeries:
         episode: the episode.
         source: ``command``: poses of ``ee_command``; ``commanded``: those that ``ee_state`` says
             were sent, each at the stamp of the state before it, which it answered; ``measured``:
-            where the arm was (a hand-guided arm). ``auto``: the first that there is.
+            where the arm was (a hand-guided arm). ``auto``: ``command`` if there are any, then
+            ``measured`` if the arm was guided by hand, else ``commanded``.
     """
     states = episode.of(bag.states)
     commands = episode.of(bag.commands)
     if source == "auto":
-        source = "command" if commands else "commanded"
+        source = "command" if commands else "measured" if _guided(states) else "commanded"
     if source == "command":
         return PoseSeries([e.stamp for e in commands], [e.value for e in commands])
     if source == "measured":
         return PoseSeries([e.stamp for e in states], [e.value.state[:7] for e in states])
     after = states[1:]
     return PoseSeries([e.stamp for e in states[: len(after)]], [e.value.commanded for e in after])
+
+
+def _guided(states: Sequence[Entry]) -> bool:
+    """Whether the commanded poses follow the measured ones, as in mode ``teach``.
+
+    A driven arm never is where it was sent to the micrometre; one outside its ranges is not sent
+    where it is.
+    """
+    equal = [np.allclose(e.value.state[:7], e.value.commanded, rtol=0, atol=1e-6) for e in states]
+    return 2 * sum(equal) > len(equal)
 
 
 @dataclass(frozen=True)

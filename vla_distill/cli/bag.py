@@ -44,7 +44,7 @@ class ToDataset:
     max_age: float = 0.25
     """An image older than this is missing [s]."""
     source: Source = "auto"
-    """Where actions come from; measured for a hand-guided arm."""
+    """Where actions come from; auto sees whether an arm was guided by hand."""
     instruction: str = ""
     """What the arm was told, where the bag does not say."""
     only_success: bool = False

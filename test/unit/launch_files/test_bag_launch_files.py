@@ -56,7 +56,7 @@ def test_every_argument_says_what_it_is_for(name):
 )
 def test_a_recording_starts_what_its_mover_needs(mover, task, wanted):
     record = load("record")
-    actions = record.nodes(context(record, task=task, mover=mover))
+    actions = record.nodes(context(record, task=task, mover=mover, model="X5"))
     assert nodes(actions) == wanted
     session = any(type(a) is ExecuteProcess for a in actions)
     assert session is (mover in ("expert", "policy"))
@@ -66,6 +66,12 @@ def test_a_task_that_the_suite_does_not_have_is_refused_at_once():
     record = load("record")
     with pytest.raises(RuntimeError, match=r"fold the cloth.*expected one of.*pick"):
         record.nodes(context(record, task="fold the cloth"))
+
+
+def test_an_arm_guided_by_hand_must_be_named():
+    record = load("record")
+    with pytest.raises(RuntimeError, match=r"model: .*expected X5 or L5"):
+        record.nodes(context(record, task="fold it", mover="hand"))
 
 
 def test_an_evaluation_names_a_policy_that_is_not_there(tmp_path):

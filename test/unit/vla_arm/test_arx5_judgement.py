@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_arm.arx5.freshness import MOVED, STANDING, Freshness
+from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, STANDING, Freshness
 from vla_arm.arx5.library import Reading
 from vla_arm.arx5.overload import OVER, Overload
 from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
@@ -53,6 +53,39 @@ def test_only_the_motor_that_does_not_answer_is_named_and_in_time():
     assert when <= STANDING + MOVED / 0.001 * STEP + 3 * STEP
 
 
+def gripper(seconds, *, answers, sent):
+    """A gripper's motor among six joints that stand; its numbers follow what was sent, or not."""
+    looks = int(seconds / STEP)
+    states, targets = np.ones((looks, 3, 7)), np.ones((looks, 7))
+    targets[:, 6] = [sent(look * STEP) for look in range(looks)]
+    if answers:
+        states[:, 2, 6] = np.round(targets[:, 6] / 1e-4)
+    return states, targets
+
+
+def close(time):
+    """From 40 mm to 10 mm at 0.2 m/s."""
+    return max(0.04 - 0.2 * time, 0.01)
+
+
+def squeeze(time):
+    """The same, up to where the library stops at an object's resistance."""
+    return max(close(time), 0.03)
+
+
+@pytest.mark.parametrize("answers, sent", [(True, close), (True, squeeze), (False, lambda t: 0.04)])
+def test_a_gripper_that_moves_squeezes_or_rests_is_not_silent(answers, sent):
+    freshness = Freshness([MOVED] * 6 + [GRIPPER_MOVED])
+    assert watch(freshness, *gripper(3.0, answers=answers, sent=sent)) == ([], None)
+
+
+def test_a_gripper_that_does_not_answer_is_named_and_in_time():
+    freshness = Freshness([MOVED] * 6 + [GRIPPER_MOVED])
+    silent, when = watch(freshness, *gripper(3.0, answers=False, sent=close))
+    assert silent == [7]
+    assert when <= STANDING + GRIPPER_MOVED / 0.2 + 3 * STEP
+
+
 def test_an_arm_that_stands_is_never_silent():
     assert watch(Freshness(), [np.ones((3, 6))] * 1000, [np.ones(6)] * 1000) == ([], None)
 
@@ -97,7 +130,7 @@ def reading(cycle, *, torque=0.0, gripper=0.0, speed=0.0):
     """A state in which only joint 3 and the gripper feel and do anything."""
     joints = np.zeros((3, 6))
     joints[1, 2], joints[2, 2] = speed, torque
-    return Reading(joints, 0.04, gripper, cycle * 0.002, 0.0)
+    return Reading(joints, 0.04, 0.0, gripper, 0.04, cycle * 0.002, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,17 @@ def test_the_action_is_what_was_commanded_one_step_later(tmp_path):
         assert frames.state[k][:3] == pytest.approx(pose(0.1 * k)[:3], abs=1e-6)
 
 
+def test_the_action_of_an_arm_guided_by_hand_is_where_it_was_one_step_later(tmp_path):
+    content = [m for m in messages() if not m[1].endswith("ee_command")]
+    for _, topic, message in content:
+        if topic.endswith("ee_state"):  # as arm_node says in mode teach
+            message.commanded = message.measured
+            message.gripper_commanded = message.gripper_measured
+    to_dataset(read_bag(write(tmp_path / "a.mcap", content)), tmp_path / "d")
+    frames = Dataset(tmp_path / "d").episode(0)
+    assert frames.action[:-1] == pytest.approx(frames.state[1:, :7], abs=1e-6)
+
+
 def test_frames_without_images_are_left_out_and_named(tmp_path):
     content = [m for m in messages(duration=4.0) if not ("wrist" in m[1] and 11.45 < m[0] < 12.55)]
     summary, left_out = to_dataset(read_bag(write(tmp_path / "a.mcap", content)), tmp_path / "d")
