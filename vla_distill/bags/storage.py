@@ -11,6 +11,8 @@ from __future__ import annotations
 import sqlite3
 import struct
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,10 @@ class RawMessage:
     place: tuple[int, int, int]
 
 
+CHUNKS = 4
+"""Chunks of a file that are kept: the cameras are read side by side."""
+
+
 class Storage:
     """The files of one bag.
 
@@ -84,7 +90,8 @@ class Storage:
             self.files = _files(self.path)
         self._databases: dict[int, sqlite3.Connection] = {}
         self._open: dict[int, IO[bytes]] = {}
-        self._chunk: tuple[tuple[int, int], list[Any]] | None = None
+        self._chunks: OrderedDict[tuple[int, int], list[Any]] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
@@ -105,14 +112,17 @@ class Storage:
                 yield from self._sqlite(file, number, topics)
 
     def fetch(self, place: tuple[int, int, int]) -> bytes:
-        """Read the data of one message again. Cheapest in the order of the file."""
+        """Read a message again, from any thread. Cheapest in the order of the file."""
         number, offset, row = place
-        if offset < 0:
-            query = "SELECT data FROM messages WHERE id = ?"
-            return self._database(number).execute(query, (row,)).fetchone()[0]
-        if self._chunk is None or self._chunk[0] != (number, offset):
-            self._chunk = (number, offset), self._load_chunk(number, offset)
-        return self._chunk[1][row].data
+        with self._lock:
+            if offset < 0:
+                query = "SELECT data FROM messages WHERE id = ?"
+                return self._database(number).execute(query, (row,)).fetchone()[0]
+            chunk = self._chunks.pop((number, offset), None)
+            self._chunks[number, offset] = chunk = chunk or self._load_chunk(number, offset)
+            if len(self._chunks) > CHUNKS:
+                self._chunks.popitem(last=False)
+            return chunk[row].data
 
     def close(self) -> None:
         """Let go of the files."""
@@ -122,7 +132,7 @@ class Storage:
             base.close()
         self._open.clear()
         self._databases.clear()
-        self._chunk = None
+        self._chunks.clear()
         if self._unpacked is not None:
             self._unpacked.cleanup()
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,9 @@ class DatasetWriter:
         temporary = self.partial / f".{os.getpid()}-{frames.name}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        for camera in self.cameras:
-            video.encode(temporary / f"{camera}.mp4", frames.images[camera], self.fps)
+        with ThreadPoolExecutor(len(self.cameras)) as pool:
+            for done in [pool.submit(self._encode, temporary, frames, c) for c in self.cameras]:
+                done.result()
         np.savez(
             temporary / ARRAYS_FILE,
             **{
@@ -147,6 +149,9 @@ class DatasetWriter:
             raise DatasetError(
                 f"{folder}", got="an episode that is there already", expected="a new one"
             ) from None
+
+    def _encode(self, folder: Path, frames: EpisodeFrames, camera: str) -> None:
+        video.encode(folder / f"{camera}.mp4", frames.images[camera], self.fps)
 
     def finish(
         self, episodes: Sequence[tuple[str, int]] | None = None, summary: str | None = None
