@@ -39,7 +39,8 @@ class Objective(nn.Module):
 
         Returns:
             ``loss`` (what is minimised), ``velocity`` (mean squared error, 1 is no better than
-            the mean), ``grounding_cm`` (mean distance of the target pointer); in simulated scenes
+            the mean), ``grounding_cm`` (mean distance of the target pointer; what is not known
+            counts as 0 in it); in simulated scenes
             ``scene`` (what is where) and ``gaze`` (where the pointers look).
         """
         visual, condition = self.look(batch, generator, FullCompute())
@@ -71,12 +72,11 @@ class Objective(nn.Module):
         error = error / (weight.sum() * velocity.shape[-1])
         if not condition.positions.shape[1]:
             return {"loss": error, "velocity": error}
-        # Where nobody knows the positions, nothing is learned of them.
-        known = batch.positions.isfinite().all(-1, keepdim=True)
-        predicted_positions = condition.positions.float() * known
-        positions = torch.where(known, batch.positions, 0.0)
-        offset = predicted_positions - positions
-        grounding = functional.smooth_l1_loss(predicted_positions, positions, beta=0.1)
+        pointed = condition.positions.float()
+        # Where the truth is not known, the pointers are right wherever they point.
+        truth = torch.where(batch.positions.isnan(), pointed.detach(), batch.positions)
+        offset = pointed - truth
+        grounding = functional.smooth_l1_loss(pointed, truth, beta=0.1)
         losses = {
             "loss": error + self.config.grounding_weight * grounding,
             "velocity": error,

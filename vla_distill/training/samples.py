@@ -31,8 +31,8 @@ class Batch:
         state: standardised features. Shape (B, 11).
         actions: standardised relative chunk. Shape (B, T, 10).
         foretold: 1 for the targets that follow from what was seen. Shape (B, T, 1).
-        positions: target and goal relative to the end effector, in 0.1 m; NaN where nobody knows.
-            Shape (B, 2, 3).
+        positions: target and goal relative to the end effector, in 0.1 m; NaN where nobody knows
+            them, as in real demonstrations. Shape (B, 2, 3).
         things: present, x, y [m] of everything there can be. Shape (B, things, 3); None where
             unknown.
         gaze: target and goal among each camera's tokens. Shape (B, 2, cameras, tokens), or None.
@@ -113,8 +113,8 @@ class Samples:
         sentences = [frames.instructions[int(i)] for i in frames.instruction_index[rows]]
         text, mask = tokenize(tokenizer, sentences, text_limit)
         keypoints = frames.keypoints[rows].reshape(len(rows), 2, 3)
-        known = keypoints.any((1, 2), keepdims=True)  # all are 0 where nobody knows them
-        positions = np.where(known, (keypoints - state[:, None, :3]) / POSITION_UNIT, np.nan)
+        positions = (keypoints - state[:, None, :3]) / POSITION_UNIT
+        positions[~keypoints.any(axis=(1, 2))] = np.nan  # bags become datasets with zeros there
         return Batch(
             images=normalise_pixels(torch.from_numpy(np.asarray(frames.images[rows]))),
             text=text,

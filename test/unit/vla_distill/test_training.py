@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: st
     )
     assert whole == parts
     assert rows(tmp_path / "whole")[3:] == rows(tmp_path / "parts")
+
+
+@pytest.mark.parametrize("unknown", [0.0, np.nan], ids=["of a bag", "of another's dataset"])
+def test_where_nobody_knows_what_is_where_the_pointers_are_left_alone(tmp_path, unknown) -> None:
+    known = frames()
+    blind = replace(known, keypoints=np.full_like(known.keypoints, unknown))
+    Trainer(config(tmp_path), blind).run()
+    for row in rows(tmp_path):
+        assert row["grounding_cm"] == 0.0
+        assert row["loss"] == pytest.approx(row["velocity"])
 
 
 def test_another_configuration_does_not_resume(tmp_path: Path) -> None:
