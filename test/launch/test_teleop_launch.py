@@ -1,9 +1,7 @@
 """An operator at a terminal solves a task with the keys, and the recording says so."""
 
-import contextlib
 import os
 import pty
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,9 +63,8 @@ class Operator:
                 os.write(self._terminal, KEYS[axis][int(away[axis] < 0.0)].encode())
 
     def close(self) -> None:
-        """Ctrl-C in the terminal."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGINT)
+        """Leave; not by Ctrl-C, which programs in the background are deaf to."""
+        self.process.terminate()
         self.process.wait(RUN_TIMEOUT)
         os.close(self._terminal)
         self._executor.shutdown()
