@@ -16,11 +16,9 @@ from vla_distill.environments.simulated import SimulatedArm
 from vla_distill.evaluation.episode import EpisodeResult, EpisodeSpec, specs
 from vla_distill.evaluation.evaluation import one_thread
 from vla_distill.evaluation.rollout import RolloutConfig, run_wave
-from vla_distill.evaluation.statistics import Interval
+from vla_distill.evaluation.statistics import Interval, paired_bootstrap
 from vla_policy.contract import ActionChunk, Policy
 from vla_sim.constants import STEP_DT
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -129,25 +127,22 @@ def by_phase(chunks: Sequence[RoutedChunk], layers: int) -> list[dict[str, Any]]
     return rows
 
 
-def touch_difference(chunks: Sequence[RoutedChunk], seed: int = 0) -> Interval | None:
+def touch_difference(chunks: Sequence[RoutedChunk]) -> Interval | None:
     """Layers that ran more while the arm touched the object than otherwise, within episodes.
 
     Mean over the episodes that have both, with a 95 % percentile bootstrap over episodes; None
     where none has.
     """
-    differences = []
+    free, touching = [], []
     for episode in dict.fromkeys((chunk.task, chunk.seed) for chunk in chunks):
         own = [chunk for chunk in chunks if (chunk.task, chunk.seed) == episode]
-        touching = [len(chunk.layers_run) for chunk in own if chunk.touching]
-        free = [len(chunk.layers_run) for chunk in own if not chunk.touching]
-        if touching and free:
-            differences.append(np.mean(touching) - np.mean(free))
-    if not differences:
-        return None
-    values, rng = np.array(differences), np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
+        counts = [
+            [len(c.layers_run) for c in own if c.touching is touch] for touch in (False, True)
+        ]
+        if all(counts):
+            free.append(float(np.mean(counts[0])))
+            touching.append(float(np.mean(counts[1])))
+    return paired_bootstrap(free, touching) if free else None
 
 
 def changes(chunks: Sequence[RoutedChunk]) -> float:
