@@ -202,6 +202,7 @@ class BagPlayer:
         for camera in {camera for camera, _ in moment.images} & set(self._images_out):
             self._acknowledged(self._images_out[camera])
         self._shown.setdefault(moment.stamp, None)
+        self._say_ready()  # for the node an arm that is silent for long cannot follow
         clock = Clock()
         clock.clock.sec, clock.clock.nanosec = divmod(moment.nanoseconds, 1_000_000_000)
         self._clock_out.publish(clock)

@@ -109,9 +109,11 @@ class PolicyNode(SettingsNode[PolicySettings]):
             take = lambda raw, camera=camera: self._on_image(camera, raw)  # noqa: E731
             qos = REPORT if self.settings.reliable_images else qos_profile_sensor_data
             self.subscribe(image_type, topic, take, qos, raw=True)
-        self.subscribe(EndEffectorState, "ee_state", self._on_state, COMMAND)
+        # Messages that wait together are taken in this order: the state, which is to be answered,
+        # after all that the answer hangs on.
         self.subscribe(ArmStatus, "arm_status", self._on_arm, LATCHED)
         self.subscribe(String, "instruction", self._on_instruction, LATCHED, raw=True)
+        self.subscribe(EndEffectorState, "ee_state", self._on_state, COMMAND)
         self._goals = GoalServer(
             self,
             trouble=self._goal_trouble,

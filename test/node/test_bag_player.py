@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 from graph import overrides
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from std_msgs.msg import String
+from vla_msgs.msg import ArmStatus, EndEffectorCommand, EndEffectorState
 
 from vla_distill.bags.content import read_bag
 from vla_distill.bags.episode import split
@@ -25,6 +30,7 @@ from vla_policy.bag_writer import BagWriter
 from vla_policy_node import bag_player
 from vla_policy_node.bag_player import BagPlayer, play
 from vla_policy_node.policy_node import PolicyNode
+from vla_policy_node.qos import COMMAND, LATCHED
 
 TEST = Path(__file__).parents[1]
 sys.path[:0] = [str(TEST / "doubles"), str(TEST / "unit" / "vla_distill")]
@@ -48,6 +54,8 @@ class LiveNode:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.thread = threading.Thread(target=self._spin)
+
+    def start(self) -> None:
         self.thread.start()
 
     def _spin(self) -> None:
@@ -58,7 +66,8 @@ class LiveNode:
 
     def close(self) -> None:
         self.executor.shutdown()
-        self.thread.join(TIMEOUT)
+        if self.thread.ident is not None:
+            self.thread.join(TIMEOUT)
         self.node.leave()
         self.node.destroy_node()
         self.context.try_shutdown()
@@ -67,6 +76,7 @@ class LiveNode:
 @pytest.fixture
 def step_node() -> Iterator[LiveNode]:
     node = LiveNode(synchronous=True, synchronous_timeout=3.0, seed_by_stamp=True, seed=4)
+    node.start()
     try:
         yield node
     finally:
@@ -128,9 +138,42 @@ def test_step_mode_scores_as_without_ros_and_repeats_to_the_byte(step_node, bag,
     assert 0 < node["held"] < 40 and any("wrist" in reason for reason in node["held_because"])
 
 
+def test_a_state_is_answered_by_all_that_came_before_it():
+    """However late the node wakes up: the first state of an episode is followed, not held."""
+    live = LiveNode(synchronous=True)
+    ear = Node("ear", context=live.context)
+    commands: list[EndEffectorCommand] = []
+    ear.create_subscription(EndEffectorCommand, "ee_command", commands.append, COMMAND)
+    state = EndEffectorState()
+    state.header.stamp.sec = 10
+    state.measured.orientation.w = state.commanded.orientation.w = 1.0
+    said = [
+        (String, "instruction", String(data="rise")),
+        (ArmStatus, "arm_status", ArmStatus(state=ArmStatus.READY)),
+        (EndEffectorState, "ee_state", state),
+    ]
+    try:
+        for kind, topic, message in said:
+            out = ear.create_publisher(kind, topic, COMMAND if topic == "ee_state" else LATCHED)
+            while not out.get_subscription_count():
+                time.sleep(0.01)
+            out.publish(message)
+            assert out.wait_for_all_acked(Duration(seconds=TIMEOUT))
+        live.executor.add_node(ear)
+        end = time.monotonic() + TIMEOUT
+        while not commands and time.monotonic() < end:
+            live.executor.spin_once(timeout_sec=0.1)
+        # It has waited for images, and did not say that there is nothing to follow.
+        assert commands[0].reason == "camera front: no image yet"
+    finally:
+        live.close()
+        ear.destroy_node()
+
+
 def test_in_real_time_the_node_answers_what_it_can(bag, tmp_path, monkeypatch):
     monkeypatch.setattr(bag_player, "LATE", 1.0)
     live = LiveNode(seed_by_stamp=True)
+    live.start()
     try:
         found, node = scores(bag, answered(bag, tmp_path / "one", "real_time", 0.25))
     finally:
