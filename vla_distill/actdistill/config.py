@@ -75,6 +75,10 @@ class StudentConfig(TrainConfig):
         for name, known in (("gates", sorted(GATES)), ("imitates", list(IMITATES))):
             if getattr(self, name) not in known:
                 raise DistillError(name, got=getattr(self, name), expected=f"one of {known}")
+        if self.thin and self.imitates == "hidden":
+            raise DistillError(
+                "thin", got=self.thin, expected="0 with imitates: hidden, which compares all tokens"
+            )
         if not 0.0 < self.budget < 1.0:
             raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
         for name in ("graph_steps", "graph_width", "graph_heads", "graph_edges", "semantics"):

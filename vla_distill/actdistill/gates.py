@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vla_distill.training.thinning import ThinTokens
 from vla_policy.efficiency.layers.top_k import top
 from vla_policy.efficiency.method import Method
 from vla_policy.efficiency.registry import METHODS
@@ -57,16 +58,22 @@ class Gates(FullCompute):
         falls: whether the budget may fall in the course of training.
         values: 0 or 1 by row and layer. Shape (B, layers), float32; None before the first layer.
         logits: the router's scores, without noise. Same shape, or None.
+        tokens: which visual tokens go on; None for all.
     """
 
     method: ClassVar[str]
     routed: ClassVar[bool] = False
     falls: ClassVar[bool] = True
+    tokens: ThinTokens | None = None
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.values: Tensor | None = None
         self.logits: Tensor | None = None
+
+    def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
+        """As drawn for the batch."""
+        return None if self.tokens is None else self.tokens.select_tokens(layer, tokens)
 
     @classmethod
     def at_inference(cls, budget: float) -> Method:

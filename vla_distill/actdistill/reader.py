@@ -39,18 +39,21 @@ class LayerReader(nn.Module):
         )
         self.probes = ActionProbes(config.semantics, layers, model.horizon, ACTION_SIZE)
 
-    def forward(self, states: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, states: Sequence[Tensor], present: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Read.
 
         Args:
             states: after each layer. Shapes (B, N, width).
-            present: False where a row is padded. Shape (B, N), bool.
+            present: False where a row of these is padded. Shapes (B, N), bool.
 
         Returns:
             Semantic vectors (B, layers, semantics) and chunks (B, layers, T, 10), standardised,
             both in float32.
         """
-        read = [self.graph(each, present, layer) for layer, each in enumerate(states)]
+        read = [
+            self.graph(each, there, layer)
+            for layer, (each, there) in enumerate(zip(states, present, strict=True))
+        ]
         semantics = torch.stack(read, dim=1)
         return semantics.float(), self.probes(semantics).float()
 

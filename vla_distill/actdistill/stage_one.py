@@ -27,7 +27,7 @@ READER = "reader.safetensors"
 
 @torch.no_grad()
 def teacher_states(teacher: VlaNetwork, batch: Batch, images: Tensor) -> tuple[list[Tensor], Trace]:
-    """The plain teacher's states after each layer, (B, N, width) each, and who was present."""
+    """The plain teacher's states after each layer, (B, N, width) each, and their trace."""
     trace = Trace(FullCompute())
     visual = teacher.see(images)
     condition = teacher.think(visual, batch.text, batch.text_mask, batch.state, trace)  # type: ignore[arg-type]
@@ -58,7 +58,6 @@ class ReaderObjective(nn.Module):
         if self.training:
             images = augment(images, self.config, generator)
         states, trace = teacher_states(self._teacher[0], batch, images)
-        assert trace.present is not None, "a stack has layers"
         _, actions = self.reader(states, trace.present)
         errors = probe_error(actions, batch.actions, batch.foretold)
         return {"loss": errors.mean(), "first": errors[0], "last": errors[-1]}

@@ -24,6 +24,7 @@ from vla_distill.actdistill.targets import TargetCache
 from vla_distill.dataset import FrameStore
 from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch
+from vla_distill.training.thinning import draw_tokens
 from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import fitted
@@ -93,6 +94,8 @@ class StudentObjective(Objective):
         """
         assert isinstance(batch, TaughtBatch) and batch.progress is not None
         gates = GATES[self.config.gates](self._draw(float(batch.progress), generator))
+        if self.training and self.config.thin:
+            gates.tokens = draw_tokens(self.config, self.network.config, generator)
         trace = Trace(gates)
         visual, condition = self.look(batch, generator, trace)  # type: ignore[arg-type]
         found = self.losses(batch, visual, condition, generator)
@@ -116,7 +119,6 @@ class StudentObjective(Objective):
     ) -> tuple[Tensor, float]:
         reader, teacher = self._reader[0], self._teacher[0]
         states = trace.states(condition.language)
-        assert trace.present is not None, "a stack has layers"
         if reader is not None and batch.semantics is not None and batch.layer_actions is not None:
             weights = losses.depth_weights(len(states), self.config.depth_power)
             weights = weights.to(batch.semantics.device)
@@ -136,7 +138,7 @@ class StudentObjective(Objective):
         if teacher is not None:
             theirs, _ = teacher_states(teacher, batch, batch.images)
             found["hidden"] = losses.hidden_loss(
-                states[-1].float(), theirs[-1].float(), trace.present
+                states[-1].float(), theirs[-1].float(), trace.present[-1]
             )
             return found["hidden"], self.config.semantic_weight
         return found["loss"].new_zeros(()), 0.0
@@ -261,7 +263,6 @@ class StudentTrainer(Trainer):
         assert self._reader is not None
         batch = super()._batch(rows)
         states, trace = teacher_states(self._teacher.network, batch, batch.images)
-        assert trace.present is not None, "a stack has layers"
         semantics, actions = self._reader(states, trace.present)
         return {"semantics": semantics.cpu().numpy(), "layer_actions": actions.cpu().numpy()}
 

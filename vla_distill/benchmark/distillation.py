@@ -18,13 +18,13 @@ import torch
 import yaml
 
 from vla_distill.actdistill.config import StudentConfig
-from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare
+from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of
 from vla_distill.calibration import draw_observations
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import paired_difference
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import accelerate
-from vla_policy.efficiency.recipe import Recipe
+from vla_policy.efficiency.recipe import Recipe, read_recipe
 
 ARMS: dict[str, dict[str, Any]] = {
     "student": {},
@@ -41,6 +41,8 @@ ARMS: dict[str, dict[str, Any]] = {
 only the rule is another."""
 RIVALS = ("student", "deepest_layers", "deepest_hidden")
 """Arms that are trained with every seed; all others with the first."""
+FAST = "student_fast"
+"""The student of the first seed with token selection and the head's cache, untrained for them."""
 UNTRAINED = "layer_importance"
 """EfficientVLA's layers at the student's budget, without training."""
 PILOT = 10
@@ -125,16 +127,29 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         train(student, config.processes)
         folders[name] = Path(student.out) / "policy"
     seen = draw_observations(config.student.data[0], config.samples)
-    untrained = config.work / "students" / UNTRAINED / "policy"
-    if not (untrained / "config.json").is_file():
-        methods = {UNTRAINED: {"keep": config.student.budget}}
-        recipe = Recipe.from_dict({"methods": methods}, UNTRAINED)
-        save_policy(accelerate(load_policy(config.student.teacher), recipe, seen), untrained)
-    folders[UNTRAINED] = untrained
+    for name, (start, recipe) in _untrained(config, folders).items():
+        folder = config.work / "students" / name / "policy"
+        if not (folder / "config.json").is_file():
+            save_policy(accelerate(load_policy(start), recipe, seen), folder)
+        folders[name] = folder
     if config.small_scratch is not None:
         folders["small_scratch"] = config.small_scratch
     for row in compare(config, folders, seen):
         yield {"arm": row["name"].split("#")[0], **row}
+
+
+def _untrained(
+    config: DistillationConfig, folders: Mapping[str, Path]
+) -> dict[str, tuple[Path, Recipe]]:
+    """Rows that need no training: where each starts, and what it follows."""
+    found = {}
+    if "student" in folders and config.student.gates == "router":
+        own = recipe_of(load_policy(folders["student"])).methods
+        more = (m for m in read_recipe(FAST).methods if m.knob != "language_layers")
+        found[FAST] = (folders["student"], Recipe(FAST, (*own, *more)))
+    methods = {UNTRAINED: {"keep": config.student.budget}}
+    found[UNTRAINED] = (folders[PLAIN], Recipe.from_dict({"methods": methods}, UNTRAINED))
+    return found
 
 
 def train(student: StudentConfig, processes: int) -> None:

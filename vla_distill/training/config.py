@@ -40,6 +40,10 @@ class TrainConfig:
         held_out: share of the episodes kept for the validation loss.
         precision: ``bf16``, ``no`` (float32), or ``auto``: bf16 where the processor multiplies it,
             as without that it is ten times slower than float32.
+        thin: share of the batches that run with fewer layers and visual tokens, so that the policy
+            bears to be cut afterwards, see vla_distill.training.thinning; 0 for none.
+        thin_layers: probability that a layer is left out, for a sample of such a batch.
+        thin_tokens: least share of the visual tokens that go on in such a batch; 1 for all.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
         keep_policies: keep the policy of every save, as ``policy_STEP``.
@@ -66,6 +70,9 @@ class TrainConfig:
     contrast: float = 0.1
     held_out: float = 0.02
     precision: str = "auto"
+    thin: float = 0.0
+    thin_layers: float = 0.25
+    thin_tokens: float = 0.25
     init: str = ""
     log_every: int = 50
     save_every: int = 500
@@ -79,6 +86,9 @@ class TrainConfig:
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise PolicyError(name, got=getattr(self, name), expected="at least 1")
+        for name in ("thin", "thin_layers", "thin_tokens"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise PolicyError(name, got=getattr(self, name), expected="a share from 0 to 1")
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
                 raise PolicyError(name, got=getattr(self, name), expected=f"one of {known}")

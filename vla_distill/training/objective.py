@@ -9,6 +9,7 @@ from torch.nn import functional
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.probe import SceneProbe
 from vla_distill.training.samples import Batch
+from vla_distill.training.thinning import draw_plan
 from vla_policy.model import diffusion
 from vla_policy.model.network import Condition, VlaNetwork
 from vla_policy.model.plan import FullCompute, Plan
@@ -43,7 +44,10 @@ class Objective(nn.Module):
             counts as 0 in it); in simulated scenes
             ``scene`` (what is where) and ``gaze`` (where the pointers look).
         """
-        visual, condition = self.look(batch, generator, FullCompute())
+        plan = FullCompute()
+        if self.training and self.config.thin:
+            plan = draw_plan(self.config, self.network.config, len(batch.images), generator)
+        visual, condition = self.look(batch, generator, plan)
         return self.losses(batch, visual, condition, generator)
 
     def look(
@@ -85,13 +89,28 @@ class Objective(nn.Module):
         if self.probe and batch.things is not None and batch.gaze is not None:
             front = self.network.config.tokens_per_camera
             losses["scene"] = self.probe(visual[:, :front], batch.things)
-            attention = condition.scores.float().view(batch.gaze.shape).log_softmax(-1)
-            seen = batch.gaze.sum(-1).sum((0, 1)).clamp(min=1.0)  # in each camera
-            losses["gaze"] = -((batch.gaze * attention).sum((0, 1, 3)) / seen).sum()
+            losses["gaze"] = gaze_loss(condition, batch.gaze)
             losses["loss"] = losses["loss"] + self.config.scene_weight * (
                 losses["scene"] + losses["gaze"]
             )
         return losses
+
+
+def gaze_loss(condition: Condition, gaze: Tensor) -> Tensor:
+    """Cross-entropy of the pointers' attention in each camera, where the token went on.
+
+    Args:
+        condition: with scores of the tokens that were kept.
+        gaze: 1 at the token that holds what is pointed at. Shape (B, pointers, cameras, tokens).
+    """
+    scores, kept = condition.scores.float(), condition.language.kept
+    whole = scores.new_full(gaze.flatten(2).shape, -1e9)
+    whole = whole.scatter(2, kept[:, None].expand_as(scores), scores)
+    there = torch.zeros_like(whole[:, 0]).scatter(1, kept, 1.0)
+    gaze = gaze * there.view(len(gaze), 1, *gaze.shape[2:])
+    attention = whole.view(gaze.shape).log_softmax(-1)
+    seen = gaze.sum(-1).sum((0, 1)).clamp(min=1.0)  # in each camera
+    return -((gaze * attention).sum((0, 1, 3)) / seen).sum()
 
 
 def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:

@@ -188,7 +188,7 @@ def test_padding_is_not_read(student, teacher) -> None:
     padded = [torch.cat([torch.full((1, 2, 32), 9.0), each], dim=1) for each in states]
     there = torch.ones(1, 8, dtype=torch.bool)
     there[:, :2] = False
-    for one, other in zip(reader(states, there[:, 2:]), reader(padded, there)):
+    for one, other in zip(reader(states, [there[:, 2:]] * 3), reader(padded, [there] * 3)):
         torch.testing.assert_close(one, other)
 
 
@@ -305,3 +305,21 @@ def test_what_cannot_teach_or_be_taught_is_named(tmp_path, teacher) -> None:
     distill(config(tmp_path, teacher, imitates="nothing"), frames())
     with pytest.raises(PolicyError, match="expected a plain one"):
         distill(config(tmp_path / "b", tmp_path / "policy", imitates="nothing"), frames())
+
+
+def test_a_student_can_be_taught_with_fewer_visual_tokens(tmp_path, teacher) -> None:
+    settings = config(tmp_path, teacher, thin=1.0, thin_tokens=0.5)
+    taught = distill(settings, frames())
+    batch = taught._batch(taught.samples.draw(0, 4, 0))
+    seen: list[int] = []
+    ask = taught.objective.network.grounding.register_forward_hook(
+        lambda module, inputs, output: seen.append(inputs[1].shape[1])
+    )
+    for seed in range(8):
+        taught.objective.train()(batch, torch.Generator().manual_seed(seed))
+    ask.remove()
+    whole = taught.model.visual_tokens
+    assert min(seen) < whole and all(whole // 2 <= count <= whole for count in seen)
+    assert all(np.isfinite(row["semantic"]) for row in rows(tmp_path))
+    with pytest.raises(DistillError, match="hidden"):
+        config(tmp_path, teacher, thin=0.5, imitates="hidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from test_ablation import Evaluator, observations
 
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.benchmark import comparison, distillation
+from vla_distill.benchmark.comparison import recipe_of
 from vla_distill.benchmark.distillation import (
     ARMS,
     RIVALS,
@@ -24,6 +26,8 @@ from vla_distill.errors import DistillError
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import Recipe
+from vla_policy.model.config import RouterConfig
+from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
 
@@ -40,10 +44,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DistillationConfi
 
 
 def trained(student: StudentConfig, processes: int) -> None:
-    """In the place of a training: the deepest layer is dropped."""
-    methods = {"deepest_layers": {"keep": student.budget}}
-    fast = accelerate(load_policy(student.teacher), Recipe.from_dict({"methods": methods}), [])
-    save_policy(fast, Path(student.out) / "policy")
+    """In the place of a training: the teacher, with a router that knows nothing."""
+    teacher = load_policy(student.teacher)
+    network = VlaNetwork(replace(teacher.config, router=RouterConfig(8)))
+    network.load_state_dict(teacher.network.state_dict(), strict=False)
+    routed = VlaPolicy(network, teacher.tokenizer, teacher.statistics)
+    recipe = Recipe.from_dict({"methods": {"layer_router": {"keep": student.budget}}})
+    save_policy(accelerate(routed, recipe, observations(Path(), 4)), Path(student.out) / "policy")
 
 
 def test_rivals_are_trained_with_every_seed_and_share_what_a_seed_has_in_common(config) -> None:
@@ -67,9 +74,11 @@ def test_every_arm_is_a_configuration_that_can_be_read_again(config, tmp_path) -
 def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypatch) -> None:
     monkeypatch.setattr(distillation, "train", trained)
     rows = list(run(config))
-    names = ["plain", "student", "student#1", "random_gates", "layer_importance"]
+    names = ["plain", "student", "student#1", "random_gates", "student_fast", "layer_importance"]
     assert [row["name"] for row in rows] == names
-    assert rows[1]["difference"]["value"] == -0.25 and rows[1]["flops_ratio"] < 1.0
+    assert rows[1]["difference"]["value"] == -0.25
+    fast = recipe_of(load_policy(config.work / "students" / "student_fast" / "policy"))
+    assert fast.name == "student_fast" and fast.method("visual_tokens").name == "task_diversity"
     arms = {row["arm"]: row for row in summary(rows)}
     assert arms["student"]["seeds"] == 2 and arms["student"]["success"] == 0.5
     assert arms["student"]["difference"]["low"] > rows[1]["difference"]["low"]  # twice as many

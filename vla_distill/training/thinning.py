@@ -1,0 +1,78 @@
+"""Training with fewer layers and visual tokens, so that a policy bears to be cut afterwards.
+
+Structured dropout: layers as LayerDrop does it (arXiv 1909.11556), for each sample by itself;
+visual tokens by the method that chooses them at inference, as many as are drawn for the batch. A
+policy of a few million weights that was always trained in full has no redundancy to give away.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vla_distill.training.config import TrainConfig
+from vla_policy.efficiency.tokens.task_diversity import TaskDiversity
+from vla_policy.model.config import ModelConfig
+from vla_policy.model.plan import FullCompute, TokenStates
+
+
+class ThinTokens(FullCompute):
+    """So many visual tokens go on.
+
+    Args:
+        keep: how many.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self._method = TaskDiversity(keep)
+
+    @torch.no_grad()
+    def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
+        """What the method chooses, at its layer."""
+        if layer != self._method.at or self.keep >= tokens.visual.stop - tokens.visual.start:
+            return None
+        return self._method.select(tokens, self.keep, ())
+
+
+class Thin(ThinTokens):
+    """Layers are left out too.
+
+    Args:
+        keep: visual tokens that go on.
+        open_: 1 where a layer runs for a sample, else 0. Shape (B, layers), float32: floats, so
+            that no process waits for the gradient of a layer that another one computes.
+    """
+
+    def __init__(self, keep: int, open_: Tensor) -> None:
+        super().__init__(keep)
+        self._open = open_
+
+    def runs_layer(self, layer: int, tokens: TokenStates) -> Tensor:
+        """As drawn."""
+        return self._open[:, layer]
+
+
+def draw_tokens(
+    config: TrainConfig, model: ModelConfig, generator: torch.Generator
+) -> ThinTokens | None:
+    """Tokens of a batch; None if it is one of those that keep all."""
+    if not _one(generator) < config.thin:
+        return None
+    share = config.thin_tokens + (1.0 - config.thin_tokens) * _one(generator)
+    return ThinTokens(max(1, round(share * model.visual_tokens)))
+
+
+def draw_plan(
+    config: TrainConfig, model: ModelConfig, batch: int, generator: torch.Generator
+) -> FullCompute:
+    """The plan of a batch of so many samples."""
+    tokens = draw_tokens(config, model, generator)
+    if tokens is None:
+        return FullCompute()
+    drawn = torch.rand(batch, model.language.layers, generator=generator, device=generator.device)
+    return Thin(tokens.keep, (drawn >= config.thin_layers).float())
+
+
+def _one(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator, device=generator.device))
