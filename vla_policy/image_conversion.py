@@ -83,21 +83,6 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
     )
 
 
-def check_image(message: Any) -> None:
-    """Find out whether :func:`to_rgb` would work, for a fraction of the time.
-
-    Raises:
-        PolicyError: it would not.
-    """
-    if hasattr(message, "encoding"):
-        image_to_rgb(message)
-        return
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    # At an eighth of the size most of a JPEG's work is left out.
-    if not data.size or cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
-        compressed_image_to_rgb(message)
-
-
 def rgb_to_image(image: NDArray[np.uint8], message: Any) -> None:
     """Fill a ``sensor_msgs/Image`` from an RGB image. Shape (H, W, 3), uint8."""
     message.height, message.width = image.shape[:2]

@@ -19,13 +19,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_arm.joint_table import get_arm
-from vla_arm.kinematics import ArmKinematics
 from vla_distill.bags.fault import Fault, FaultList
 from vla_distill.bags.mapping import JOINT_TYPE, TYPES, TopicMapping
 from vla_distill.bags.storage import RawMessage, Storage
@@ -40,12 +39,15 @@ from vla_policy.errors import PolicyError
 from vla_policy.image_conversion import to_rgb
 from vla_policy.observation import state_from_message
 
+if TYPE_CHECKING:
+    from vla_arm.kinematics import ArmKinematics
+
 CLOCK_JUMP = 0.5
 """A stamp this much before the newest begins another segment [s]."""
 _MOVE = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A thing with a time.
 
@@ -60,7 +62,7 @@ class Entry:
     value: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRef:
     """Where an image lies."""
 
@@ -69,7 +71,7 @@ class ImageRef:
     place: tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ArmState:
     """State of the arm: Shape (8,), and pose and opening last sent to it, Shape (7,)."""
 
@@ -271,6 +273,8 @@ class _Reader:
             commanded = np.append(pose_from_message(message.commanded), message.gripper_commanded)
             return ArmState(state_from_message(message), commanded)
         if self._kinematics is None:
+            from vla_arm.kinematics import ArmKinematics  # slow to load, and rarely needed
+
             self._kinematics = ArmKinematics(get_arm(self._mapping.arm))
         values = joint_values(message, [*self._mapping.joints, self._mapping.gripper])
         pose = self._kinematics.forward(values[:6])

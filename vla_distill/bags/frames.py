@@ -142,9 +142,7 @@ def frames(
     states = [e for e in bag.states if e.segment == episode.segment]
     if missing or not states:
         return
-    history = StateHistory(capacity=len(states))
-    for entry in states:
-        history.add(entry.stamp, entry.value.state)
+    known = [entry.stamp for entry in states]
     begin = max(values[0] for values in stamps.values())
     # After the last image there is nothing new to see.
     end = min(episode.end, max(values[-1] for values in stamps.values()))
@@ -162,7 +160,7 @@ def frames(
         if len(picked) == len(cameras):
             stamp = min(entry.stamp for entry in picked.values())
             try:
-                sample = history.at(stamp)
+                sample = _state_at(stamp, states, known)
             except PolicyError as error:
                 faults.add("ee_state", due, f"{error.what}: {str(error.expected).split(' of ')[0]}")
             else:
@@ -178,6 +176,14 @@ def frames(
             part = []
     if part:
         yield part
+
+
+def _state_at(stamp: float, states: Sequence[Entry], known: Sequence[float]) -> StateSample:
+    """The state at a time [s], by the live node's rule, which asks for no more than two of them."""
+    history, after = StateHistory(), bisect_right(known, stamp)
+    for entry in states[max(after - 1, 0) : after + 1]:
+        history.add(entry.stamp, entry.value.state)
+    return history.at(stamp)
 
 
 def _spread(sample: StateSample) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from vla_distill.bags.frames import Frame, frames, reference
 from vla_distill.dataset.episode import EpisodeFrames
 from vla_distill.dataset.writer import DatasetWriter
 from vla_policy.errors import PolicyError
-from vla_policy.image_conversion import check_image
 
 MIN_FRAMES = 3
 """A part shorter than this teaches nothing."""
@@ -48,12 +48,17 @@ class ConversionConfig:
 
 
 class BagImages:
-    """The images of a part as an array (T, H, W, 3) that is decoded when looked at, one by one."""
+    """The images of a part as an array (T, H, W, 3) that is decoded when looked at, one by one.
+
+    Attributes:
+        broken: number of the image that could not be decoded, and why; None so far.
+    """
 
     dtype = np.dtype(np.uint8)
 
     def __init__(self, bag: Bag, entries: Sequence[Entry], size: tuple[int, int]) -> None:
         self._bag, self._entries, self._size = bag, entries, size
+        self.broken: tuple[int, Fault] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -64,8 +69,14 @@ class BagImages:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for entry in self._entries:
-            yield self._image(entry)
+        for index, entry in enumerate(self._entries):
+            try:
+                image = self._image(entry)
+            except PolicyError as error:
+                reason = f"{error}; the episode ends here"
+                self.broken = index, Fault(entry.value.topic, entry.stamp, reason)
+                raise
+            yield image
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         rows, *rest = key if isinstance(key, tuple) else (key,)
@@ -172,43 +183,44 @@ def _write(
         lost = len(part) - (end - begin)
         faults.add("", part[0].stamp, "frames without a known command are left out", lost)
     part, actions = part[begin:end], actions[begin:end]
-    part, lost = _readable(bag, part)
-    for fault in lost:
-        faults.add(fault.topic, fault.time, fault.reason)
-    if len(part) < MIN_FRAMES:
-        return []
-    actions = actions[: len(part)]
-    task, seed = episode.task or "bag", number
-    name = (task, seed)
-    writer.add_episode(
-        EpisodeFrames(
-            images={
-                camera: BagImages(bag, [f.images[camera] for f in part], size)  # type: ignore[misc]
-                for camera in writer.cameras
-            },
-            state=np.array([frame.state for frame in part], np.float32),
-            action=actions.astype(np.float32),
-            keypoints=np.zeros((len(part), 6), np.float32),
-            disturbance=np.zeros(len(part), np.int64),
-            instruction=episode.instruction,
-            task=task,
-            seed=seed,
-            noise="bag",
-        )
+    name = (episode.task or "bag", number)
+    while len(part) >= MIN_FRAMES:
+        images = {
+            camera: BagImages(bag, [frame.images[camera] for frame in part], size)
+            for camera in writer.cameras
+        }
+        try:
+            writer.add_episode(_episode_frames(episode, part, actions[: len(part)], images, name))
+            return [name]
+        except PolicyError:
+            # Each camera has come to its own first one; as that is rare, it is written again.
+            length, fault = min(
+                (each.broken for each in images.values() if each.broken), key=itemgetter(0)
+            )
+            faults.add(fault.topic, fault.time, fault.reason)
+            part = part[:length]
+    return []
+
+
+def _episode_frames(
+    episode: Episode,
+    part: list[Frame],
+    actions: NDArray[np.float64],
+    images: dict[str, BagImages],
+    name: tuple[str, int],
+) -> EpisodeFrames:
+    task, seed = name
+    return EpisodeFrames(
+        images=images,  # type: ignore[arg-type]
+        state=np.array([frame.state for frame in part], np.float32),
+        action=actions.astype(np.float32),
+        keypoints=np.zeros((len(part), 6), np.float32),
+        disturbance=np.zeros(len(part), np.int64),
+        instruction=episode.instruction,
+        task=task,
+        seed=seed,
+        noise="bag",
     )
-    return [name]
-
-
-def _readable(bag: Bag, part: list[Frame]) -> tuple[list[Frame], list[Fault]]:
-    """The frames before the first whose image cannot be decoded."""
-    for index, frame in enumerate(part):
-        for entry in frame.images.values():
-            try:
-                check_image(bag.message(entry.value))
-            except PolicyError as error:
-                reason = f"{error}; the episode ends here"
-                return part[:index], [replace(Fault(entry.value.topic, entry.stamp, reason))]
-    return part, []
 
 
 def _size(bag: Bag, cameras: Sequence[str]) -> tuple[int, int]:

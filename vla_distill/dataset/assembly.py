@@ -53,7 +53,8 @@ def assemble(
     stats = {key: statistics.aggregate([part[key] for part in parts]) for key in keys}
     _write_json(stats, path / layout.STATISTICS_PATH)
     _write_json(config, path / layout.COLLECTION_PATH)
-    features = layout.features(cameras, image_size, fps, video.INFO, layout.CHUNK in keys)
+    encoding = video.info(*image_size)
+    features = layout.features(cameras, image_size, fps, encoding, layout.CHUNK in keys)
     total = rows[-1]["dataset_to_index"]
     robot = config.get("robot", layout.ROBOT_TYPE)
     info = layout.info(features, fps, len(rows), total, len(instructions), robot)

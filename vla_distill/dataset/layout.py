@@ -78,7 +78,7 @@ def features(
         cameras: names of the cameras, in the order of the image arrays.
         image_size: height and width [px].
         fps: frames per second.
-        video: codec and pixel format, as ``video.codec`` and so on.
+        video: codec, pixel format and quantisation, as ``video.codec`` and so on.
         distilled: whether frames were chosen, so that each keeps what followed it.
     """
     height, width = image_size

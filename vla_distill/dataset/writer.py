@@ -120,11 +120,23 @@ class DatasetWriter:
         temporary = self.partial / f".{os.getpid()}-{frames.name}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
+        try:
+            self._write(temporary, frames)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                raise DatasetError(
+                    f"{folder}", got="an episode that is there already", expected="a new one"
+                ) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _write(self, folder: Path, frames: EpisodeFrames) -> None:
         with ThreadPoolExecutor(len(self.cameras)) as pool:
-            for done in [pool.submit(self._encode, temporary, frames, c) for c in self.cameras]:
+            for done in [pool.submit(self._encode, folder, frames, c) for c in self.cameras]:
                 done.result()
         np.savez(
-            temporary / ARRAYS_FILE,
+            folder / ARRAYS_FILE,
             **{
                 layout.STATE: frames.state,
                 layout.ACTION: frames.action,
@@ -141,14 +153,7 @@ class DatasetWriter:
             "length": len(frames),
             "statistics": statistics.of_episode(frames),
         }
-        (temporary / EPISODE_FILE).write_text(json.dumps(note))
-        try:
-            temporary.rename(folder)
-        except OSError:
-            shutil.rmtree(temporary)
-            raise DatasetError(
-                f"{folder}", got="an episode that is there already", expected="a new one"
-            ) from None
+        (folder / EPISODE_FILE).write_text(json.dumps(note))
 
     def _encode(self, folder: Path, frames: EpisodeFrames, camera: str) -> None:
         video.encode(folder / f"{camera}.mp4", frames.images[camera], self.fps)

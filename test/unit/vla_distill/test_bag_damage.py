@@ -1,5 +1,6 @@
 """Damaged bags: what can be read is converted, what cannot is named, nothing half-made stays."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 from mcap.writer import CompressionType, Writer
 from test_bags import CAMERAS, messages, picture, reasons, write
 
-from vla_distill.bags.content import read_bag
+from vla_distill.bags.content import Bag, read_bag
 from vla_distill.bags.episode import split
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.fault import Fault
 from vla_distill.bags.message import MessageMaker
 from vla_distill.bags.to_dataset import to_dataset
 from vla_distill.dataset.reader import Dataset
+from vla_distill.dataset.statistics import IMAGE_SAMPLES
 from vla_policy.message_types import message_types
 
 
@@ -142,6 +144,33 @@ def test_a_broken_image_ends_the_episode_there_and_is_named(tmp_path, transport)
     data, text = convert(write(tmp_path / "a.mcap", content))
     assert len(data.episode(0)) == 12
     assert "/camera/wrist/image_raw" in text and "at 11.200 s" in text and "ends here" in text
+
+
+def test_of_broken_images_the_first_ends_the_episode_whichever_camera_it_is_of(tmp_path):
+    content = messages(duration=2.0)
+    for time, topic, message in content:
+        if ("front" in topic and time == 11.4) or ("wrist" in topic and time in (10.9, 11.0)):
+            message.data = np.full(7, 1, np.uint8)
+    data, text = convert(write(tmp_path / "a.mcap", content))
+    assert len(data.episode(0)) == 9
+    assert "/camera/wrist/image_raw at 10.900 s" in text and text.count("ends here") == 1
+
+
+def test_an_episode_that_breaks_at_once_is_left_out(tmp_path):
+    content = messages(duration=2.0)
+    broken = [m for t, topic, m in content if "wrist" in topic and t == 10.1]
+    broken[0].data = np.full(7, 1, np.uint8)
+    refuse(write(tmp_path / "a.mcap", content), "no usable frames.*ends here")
+
+
+def test_each_image_is_decoded_once(tmp_path, monkeypatch):
+    bag = read_bag(write(tmp_path / "a.mcap", packed(messages(duration=6.0))))
+    decoded, pixels = Counter(), Bag.pixels
+    monkeypatch.setattr(Bag, "pixels", lambda s, ref: decoded.update([ref]) or pixels(s, ref))
+    to_dataset(bag, tmp_path / "dataset")
+    # But for the few that statistics are made of, and the first one for its size.
+    again = decoded.total() - len(decoded)
+    assert len(decoded) > 100 and again <= len(CAMERAS) * IMAGE_SAMPLES + 1
 
 
 def test_the_state_may_be_missing_for_a_while(tmp_path):
