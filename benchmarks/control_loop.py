@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import signal
 import sys
@@ -67,9 +68,8 @@ class Tap:
         chunks: by stamp [ms]: milliseconds of its stages.
         first_use: chunk's stamp [ms] -> stamp of the first command that follows it [ms].
         follows: command's stamp [ms] -> stamp of the observation behind it [ms].
-        following: whether a goal has its first chunk and is not over.
-        holds: commands that held meanwhile, by their reason without its numbers.
-        stops: times that the arm stopped following meanwhile, by :class:`Reason`.
+        holds: commands that held during goals, by their reason without its numbers.
+        stops: times that the arm stopped following during goals, by :class:`Reason`.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Tap:
         self.chunks: dict[int, dict[str, float]] = {}
         self.first_use: dict[int, int] = {}
         self.follows: dict[int, int] = {}
-        self.following, self._stopped = False, ""
+        self._following_since, self._stopped = math.inf, ""
         self.holds: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
         self._context = Context()
@@ -107,7 +107,9 @@ class Tap:
         else:
             message = deserialize_message(raw, kind)
             stamp = _key(message.clock if kind is Clock else message.header.stamp)
-        self.times[topic].setdefault(stamp, info["source_timestamp"] * 1e-9)
+        published = info["source_timestamp"] * 1e-9
+        self.times[topic].setdefault(stamp, published)
+        following = published > self._following_since
         if kind is ActionChunk:
             report = message.report
             self.chunks[stamp] = dict(zip(report.stages, report.milliseconds, strict=True))
@@ -115,21 +117,25 @@ class Tap:
             seen = _key(message.observation_stamp)
             self.follows[stamp] = seen
             self.first_use.setdefault(seen, stamp)
-        elif kind is EndEffectorCommand and self.following and message.reason != NO_INSTRUCTION:
+        elif kind is EndEffectorCommand and following and message.reason != NO_INSTRUCTION:
             self.holds[re.sub(r"\d[\d.]*", "#", message.reason)] += 1
         elif kind is ArmStatus:
-            self._see_arm(message)
+            self._see_arm(message, following)
 
-    def _see_arm(self, message: ArmStatus) -> None:
+    def _see_arm(self, message: ArmStatus, following: bool) -> None:
         willing = message.state in (ArmStatus.READY, ArmStatus.MOVING)
         stopped = "" if willing else Reason(message.reason).name
-        if self.following and stopped and stopped != self._stopped:
+        if following and stopped and stopped != self._stopped:
             self.stops[stopped] += 1
         self._stopped = stopped
 
     def follow(self, _: Any = None) -> None:
-        """Count interruptions from now on."""
-        self.following = True
+        """Count interruptions from now on, if they are not counted yet."""
+        self._following_since = min(self._following_since, time.time())
+
+    def rest(self) -> None:
+        """Count them no more."""
+        self._following_since = math.inf
 
 
 def _key(stamp: Any) -> int:
@@ -199,7 +205,7 @@ def measure(arguments: argparse.Namespace) -> Tap:
                 scene = client.reset(arguments.task, seed)
                 limit = min(scene.time_limit, left + 0.5)
                 client.execute(scene.instruction, limit, seed=seed, on_feedback=tap.follow)
-                tap.following = False
+                tap.rest()
         finally:
             tap.close()
     return tap
