@@ -7,16 +7,20 @@ stamp), so that looking on adds no time. An image's stamp counts from the ``/clo
 stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
 the time from there to the first command that follows it, less what the model took and less the wait
 for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
+``holds`` and ``arm_stops`` count what interrupted goals, from first chunk to end, by cause.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,12 +33,14 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
-from vla_msgs.msg import ActionChunk, EndEffectorCommand, EndEffectorState
+from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorCommand, EndEffectorState
 
+from vla_arm.command import Reason
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
 from vla_distill.graph import launched
 from vla_policy_node.client import SimulationClient
+from vla_policy_node.pilot import NO_INSTRUCTION
 
 READY_SECONDS, STOP_SECONDS = 180.0, 60.0
 LONGEST_TICK = 0.1
@@ -48,6 +54,7 @@ TOPICS = {
     "ee_command": EndEffectorCommand,
     "joint_commands": JointState,
     "action_chunk": ActionChunk,
+    "arm_status": ArmStatus,
     "camera/front/image_raw": Image,
     "camera/wrist/image_raw": Image,
 }
@@ -61,6 +68,8 @@ class Tap:
         chunks: by stamp [ms]: milliseconds of its stages.
         first_use: chunk's stamp [ms] -> stamp of the first command that follows it [ms].
         follows: command's stamp [ms] -> stamp of the observation behind it [ms].
+        holds: commands that held during goals, by their reason without its numbers.
+        stops: times that the arm stopped following during goals, by :class:`Reason`.
     """
 
     def __init__(self) -> None:
@@ -68,6 +77,9 @@ class Tap:
         self.chunks: dict[int, dict[str, float]] = {}
         self.first_use: dict[int, int] = {}
         self.follows: dict[int, int] = {}
+        self._following_since, self._stopped = math.inf, ""
+        self.holds: Counter[str] = Counter()
+        self.stops: Counter[str] = Counter()
         self._context = Context()
         self._context.init()
         self._node = Node("control_loop_tap", context=self._context)
@@ -95,7 +107,9 @@ class Tap:
         else:
             message = deserialize_message(raw, kind)
             stamp = _key(message.clock if kind is Clock else message.header.stamp)
-        self.times[topic].setdefault(stamp, info["source_timestamp"] * 1e-9)
+        published = info["source_timestamp"] * 1e-9
+        self.times[topic].setdefault(stamp, published)
+        following = published > self._following_since
         if kind is ActionChunk:
             report = message.report
             self.chunks[stamp] = dict(zip(report.stages, report.milliseconds, strict=True))
@@ -103,6 +117,25 @@ class Tap:
             seen = _key(message.observation_stamp)
             self.follows[stamp] = seen
             self.first_use.setdefault(seen, stamp)
+        elif kind is EndEffectorCommand and following and message.reason != NO_INSTRUCTION:
+            self.holds[re.sub(r"\d[\d.]*", "#", message.reason)] += 1
+        elif kind is ArmStatus:
+            self._see_arm(message, following)
+
+    def _see_arm(self, message: ArmStatus, following: bool) -> None:
+        willing = message.state in (ArmStatus.READY, ArmStatus.MOVING)
+        stopped = "" if willing else Reason(message.reason).name
+        if following and stopped and stopped != self._stopped:
+            self.stops[stopped] += 1
+        self._stopped = stopped
+
+    def follow(self, _: Any = None) -> None:
+        """Count interruptions from now on, if they are not counted yet."""
+        self._following_since = min(self._following_since, time.time())
+
+    def rest(self) -> None:
+        """Count them no more."""
+        self._following_since = math.inf
 
 
 def _key(stamp: Any) -> int:
@@ -170,38 +203,48 @@ def measure(arguments: argparse.Namespace) -> Tap:
             while (left := end - time.monotonic()) > 0.0:
                 seed += 1
                 scene = client.reset(arguments.task, seed)
-                client.execute(scene.instruction, min(scene.time_limit, left + 0.5), seed=seed)
+                limit = min(scene.time_limit, left + 0.5)
+                client.execute(scene.instruction, limit, seed=seed, on_feedback=tap.follow)
+                tap.rest()
         finally:
             tap.close()
     return tap
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser(description: str | None, seconds: float) -> argparse.ArgumentParser:
+    """The arguments of a run of so many seconds."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--policy", default="checkpoints/teacher", help="checkpoint folder")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--chunking", default="switch", choices=("switch", "ensemble", "rtc"))
     parser.add_argument("--task", default="pick")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure [s]")
+    parser.add_argument("--seconds", type=float, default=seconds, help="how long to measure [s]")
     parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends the nodes too
-    tap = measure(arguments)
-    parts = stages(tap)
+    return parser
+
+
+def command_intervals(tap: Tap) -> list[float]:
+    """Milliseconds between the motor targets that follow commands, in their order."""
     sent = tap.times["joint_commands"]
-    between, _ = intervals({stamp: sent[stamp] for stamp in tap.follows if stamp in sent})
+    return intervals({stamp: sent[stamp] for stamp in tap.follows if stamp in sent})[0]
+
+
+def record(tap: Tap, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was measured, and where and how."""
+    parts = stages(tap)
     _, factor = intervals(tap.times["joint_states"])
-    record = {
+    return {
         "age_ms": percentiles(parts.pop("age", [])),
         "overhead_ms": percentiles(parts.pop("overhead", [])),
-        "interval_ms": percentiles(between),
+        "interval_ms": percentiles(command_intervals(tap)),
         "real_time_factor": factor,
         "stages_ms": {name: percentiles(values) for name, values in parts.items()},
         "chunks": len(tap.chunks),
         "commands": len(tap.follows),
-        "commands_without_target": sum(stamp not in sent for stamp in tap.follows),
+        "commands_without_target": len(tap.follows.keys() - tap.times["joint_commands"].keys()),
+        "holds": dict(tap.holds),
+        "arm_stops": dict(tap.stops),
         "targets": TARGETS,
         **{name: getattr(arguments, name) for name in ("policy", "device", "chunking", "task")},
         "seconds": arguments.seconds,
@@ -209,13 +252,31 @@ def main() -> None:
         "machine": machine(),
         "command": command(),
     }
+
+
+def show(record: Mapping[str, Any]) -> None:
+    """Print a record."""
     rows = {name: record[f"{name}_ms"] for name in ("age", "overhead", "interval")}
     for name, value in {**rows, **record["stages_ms"]}.items():
         print(f"{name:18s}" + "".join(f"  {key} {ms:8.2f}" for key, ms in value.items()) + " ms")
-    print(f"real-time factor {factor:.3f}; {record['chunks']} chunks")
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(f"real-time factor {record['real_time_factor']:.3f}; {record['chunks']} chunks")
+    print(f"commands that held: {record['holds']}; the arm stopped: {record['arm_stops']}")
+
+
+def write(record: Mapping[str, Any], path: Path | None) -> None:
+    """Write a record, if there is a path for it."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    arguments = parser(__doc__, seconds=60.0).parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill ends the nodes too
+    found = record(measure(arguments), arguments)
+    show(found)
+    write(found, arguments.json)
 
 
 if __name__ == "__main__":

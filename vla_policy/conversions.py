@@ -109,7 +109,7 @@ def pose_from_message(pose: Any) -> NDArray[np.float64]:
 
 def pose_to_message(pose: NDArray[np.floating], message: Any) -> None:
     """Fill a ``geometry_msgs/Pose`` from position [m] and rotation vector [rad], Shape (6+,)."""
-    x, y, z, rx, ry, rz = (float(value) for value in pose[:6])
+    x, y, z, rx, ry, rz = pose[:6].tolist()
     p, q = message.position, message.orientation
     p.x, p.y, p.z = x, y, z
     q.x, q.y, q.z, q.w = rotvec_to_quaternion(rx, ry, rz)
@@ -157,7 +157,7 @@ def chunk_to_message(
     for pose, target in zip(poses, chunk.targets, strict=True):
         pose_to_message(target, pose)
     message.poses = poses
-    message.grippers = [float(target[6]) for target in chunk.targets]
+    message.grippers = chunk.targets[:, 6].tolist()
     message.sequence, message.seed = chunk.sequence, chunk.seed
     message.policy_hash, message.instruction = chunk.policy_hash, chunk.instruction
     inputs, stamps = [], dict(chunk.input_stamps)

@@ -364,9 +364,9 @@ class ArmNode(SettingsNode[ArmSettings]):
         conversions.pose_to_message(commanded, message.commanded)
         message.gripper_measured = measured.gripper
         message.gripper_commanded = float(commanded[6])
+        self._state_out.publish(message)
         if self._transforms is not None:
             self._transforms.publish(measured.stamp, pose)
-        self._state_out.publish(message)
 
 
 def main() -> None:

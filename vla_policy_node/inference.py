@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from vla_policy.contract import ActionChunk, Memory, Observation, Policy
 from vla_policy.efficiency.guard import Disagreement, Guard
 
+HANDOVER = 0.001
+"""Longest wait for an inference to begin [s]."""
+
 
 @dataclass(frozen=True)
 class Thought:
@@ -43,6 +46,7 @@ class Inference:
         self._judged: queue.SimpleQueue[Disagreement] = queue.SimpleQueue()
         self._asked: queue.SimpleQueue[tuple[int, Observation, Memory] | None] = queue.SimpleQueue()
         self._thought: queue.SimpleQueue[Thought] = queue.SimpleQueue()
+        self._begun = threading.Event()
         self.busy = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
@@ -50,7 +54,11 @@ class Inference:
     def ask(self, episode: int, observation: Observation, memory: Memory) -> None:
         """Start an inference; :attr:`busy` until its thought is taken."""
         self.busy = True
+        self._begun.clear()
         self._asked.put((episode, observation, memory))
+        # Python would go on in this thread until it next waits for a message, while the other one,
+        # which has more to do, stands still.
+        self._begun.wait(HANDOVER)
 
     def take(self) -> Thought | None:
         """Return the thought that is ready, if any."""
@@ -75,6 +83,7 @@ class Inference:
 
     def _run(self) -> None:
         while (work := self._asked.get()) is not None:
+            self._begun.set()
             episode, observation, memory = work
             before, chunk = replace(memory), None
             try:

@@ -16,6 +16,7 @@ import rclpy.utilities
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
@@ -24,12 +25,16 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.timer import Timer
 
 from vla_policy_node import parameters
 from vla_policy_node.qos import REPORT
 
 S = TypeVar("S")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+SILENT = PublisherEventCallbacks(use_default_callbacks=False)
+"""rclpy goes through all events before it takes a message, two of them for each publisher. They
+warn of a subscriber that asks for another quality of service, which gets that warning itself."""
 DIAGNOSTICS_PERIOD = 1.0
 LAUNCHED = "LEAN_VLA_LAUNCHED"
 """Environment variable with the process id of our launch files' launch: the node ends when that was
@@ -58,7 +63,9 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.settings: S = settings_type()
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", REPORT)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", REPORT, event_callbacks=SILENT
+        )
         self.warning = ""
         self._reported: tuple[bytes, str] | None = None
         self._entities: list[Callable[[], object]] = []
@@ -96,10 +103,11 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self.warning = text
         self.report_health()
 
-    def every(self, period: float, callback: Callable[[], None]) -> None:
+    def every(self, period: float, callback: Callable[[], None]) -> Timer:
         """Call back at a steady-clock period [s] until clean-up."""
         timer = self.create_timer(period, callback, clock=self.steady_clock)
         self.keep(lambda: self.destroy_timer(timer))
+        return timer
 
     def keep(self, destroy: Callable[[], object]) -> None:
         """Have something undone at clean-up."""
@@ -107,7 +115,7 @@ class SettingsNode(LifecycleNode, Generic[S]):
 
     def publisher(self, message_type: Any, topic: str, qos: Any) -> Any:
         """Make a publisher that lives until clean-up."""
-        publisher = self.create_publisher(message_type, topic, qos)
+        publisher = self.create_publisher(message_type, topic, qos, event_callbacks=SILENT)
         self.keep(lambda: self.destroy_publisher(publisher))
         return publisher
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from vla_policy_node.clock import steady
 
+CATCHING_UP = 0.25
+"""Share of a tick that lies between ticks at least: who answers them has to keep up."""
 MAX_BEHIND = 0.1
 """Physics that is further behind than this gives up the time it lost [s]."""
 WINDOW = 2.0
@@ -23,10 +25,8 @@ class Pacer:
 
     def __init__(self, tick: float, speed: float, clock: Callable[[], float] = steady) -> None:
         self._period, self._speed, self._clock = tick / speed, speed, clock
-        self._due = self._window = clock()
-        self._ticks = 0
-        self.lost = 0.0
         self.real_time_factor = speed
+        self.restart()
 
     def due(self) -> bool:
         """Whether a tick is due now; if so it counts as made."""
@@ -41,14 +41,19 @@ class Pacer:
         self._count(now)
         return True
 
+    def wait(self) -> float:
+        """Return the wall-clock time after which to look again [s]."""
+        return max(self._due - self._clock(), CATCHING_UP * self._period)
+
     def take_lost(self) -> float:
         """Return the wall-clock time given up since the last call [s]."""
         lost, self.lost = self.lost, 0.0
         return lost
 
     def restart(self) -> None:
-        """Begin again now, after time stood still on purpose."""
-        self._due = self._window = self._clock()
+        """Begin again now, with a whole tick, after time stood still on purpose."""
+        self._window = self._clock()
+        self._due = self._window + self._period
         self._ticks, self.lost = 0, 0.0
 
     def _count(self, now: float) -> None:

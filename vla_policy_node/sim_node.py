@@ -59,7 +59,7 @@ class SimNode(SettingsNode[SimSettings]):
         self.serve(ResetSimulation, "reset_simulation", self._on_reset)
         self.serve(StepSimulation, "step_simulation", self._on_step)
         if settings.mode == "paced":
-            self.every(CONTROL_DT / settings.speed / 4, self._on_pace)
+            self._alarm = self.every(CONTROL_DT / settings.speed, self._on_pace)
         self.every(RESEND_PERIOD, self._on_resend)
 
     def activate(self) -> None:
@@ -117,11 +117,12 @@ class SimNode(SettingsNode[SimSettings]):
     def _on_pace(self) -> None:
         if not self.active or self.settings.paused:
             self._pacer.restart()
-            return
-        if self._pacer.due():
+        elif self._pacer.due():
             if not self.settings.publish_clock:
                 self._time.slip(self._pacer.take_lost())
             self._step()
+        self._alarm.timer_period_ns = round(1e9 * self._pacer.wait())
+        self._alarm.reset()
 
     def _step(self) -> None:
         self.sim.step(*self._target)
