@@ -7,6 +7,7 @@ stamp), so that looking on adds no time. An image's stamp counts from the ``/clo
 stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
 the time from there to the first command that follows it, less what the model took and less the wait
 for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
+A goal's first chunk is left out: its picture was there before the goal, and waited for it.
 ``holds`` and ``arm_stops`` count what interrupted goals, from first chunk to end, by cause.
 """
 
@@ -65,7 +66,7 @@ class Tap:
 
     Attributes:
         times: topic -> stamp [ms] -> publication [s].
-        chunks: by stamp [ms]: milliseconds of its stages.
+        chunks: by stamp [ms], but a goal's first: milliseconds of its stages.
         first_use: chunk's stamp [ms] -> stamp of the first command that follows it [ms].
         follows: command's stamp [ms] -> stamp of the observation behind it [ms].
         holds: commands that held during goals, by their reason without its numbers.
@@ -111,6 +112,8 @@ class Tap:
         self.times[topic].setdefault(stamp, published)
         following = published > self._following_since
         if kind is ActionChunk:
+            if message.sequence == 0:
+                return
             report = message.report
             self.chunks[stamp] = dict(zip(report.stages, report.milliseconds, strict=True))
         elif kind is EndEffectorCommand and message.mode == EndEffectorCommand.MOVE:

@@ -1,4 +1,4 @@
-"""The trained policy, launched as a user launches it, does what it is told."""
+"""The policies that ship, launched by their names as a user launches them, do what they are told."""
 
 import unittest
 from pathlib import Path
@@ -10,47 +10,53 @@ import pytest
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from vla_msgs.msg import PolicyStatus
 
 from vla_policy_node.client import SimulationClient
+from vla_policy_node.qos import REPORT
 
 ROOT = Path(__file__).parents[2]
-TEACHER = ROOT / "checkpoints" / "teacher"
 EPISODES = [("reach", 0), ("pick", 1), ("place", 2)]
-
-# A skip of the whole module would, under launch_testing, skip the whole folder.
-trained = unittest.skipUnless(TEACHER.is_dir(), "no trained policy in checkpoints/teacher")
+LAYERS = 12
 
 
-def description():
+@pytest.mark.launch_test
+@launch_testing.parametrize("policy", ["teacher", "student"])
+def generate_test_description(policy):
     return LaunchDescription(
         [
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(ROOT / "launch" / "sim.launch.py")),
-                launch_arguments={"policy": str(TEACHER), "mode": "lockstep"}.items(),
+                launch_arguments={"policy": policy, "mode": "lockstep"}.items(),
             ),
             launch_testing.actions.ReadyToTest(),
         ]
     )
 
 
-if TEACHER.is_dir():
-    generate_test_description = pytest.mark.launch_test(description)
-
-
-@trained
-class TestTeacher(unittest.TestCase):
-    def test_tasks_succeed(self):
-        outcomes = {}
+class TestPolicy(unittest.TestCase):
+    def test_tasks_succeed_and_the_status_says_which_layers_ran(self, policy):
+        outcomes, layers = {}, set()
         with SimulationClient() as client:
+            client._node.create_subscription(
+                PolicyStatus,
+                "policy_status",
+                lambda status: status.chunks and layers.add(tuple(status.report.layers_run)),
+                REPORT,
+            )
             client.wait_until_ready(90.0)
             for task, seed in EPISODES:
                 scene = client.reset(task, seed)
                 outcomes[task] = client.execute(scene.instruction, scene.time_limit, seed=seed)
         done = [task for task, outcome in outcomes.items() if outcome.success]
         self.assertGreaterEqual(len(done), 2, str(outcomes))
+        if policy == "teacher":
+            self.assertEqual(layers, {tuple(range(LAYERS))})
+        else:  # others for other observations, and half of them on average
+            self.assertGreater(len(layers), 1)
+            self.assertTrue(all(1 <= len(each) < LAYERS for each in layers), str(layers))
 
 
-@trained
 @launch_testing.post_shutdown_test()
 class TestEnd(unittest.TestCase):
     def test_every_node_ends_with_exit_code_0(self, proc_info):
