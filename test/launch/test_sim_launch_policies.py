@@ -1,4 +1,4 @@
-"""The policies that ship, launched by their names as a user launches them, do what they are told."""
+"""The policies that ship, launched by their names as a user does it, do what they are told."""
 
 import unittest
 from pathlib import Path

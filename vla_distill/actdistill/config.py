@@ -42,10 +42,10 @@ class StudentConfig(TrainConfig):
         cache: folder of the teacher's targets; empty takes ``targets`` in ``out``. Shared too.
     """
 
-    steps: int = 2000
+    steps: int = 1200
     batch: int = 48
     optimizer: str = "muon"
-    warmup: int = 100
+    warmup: int = 60
     decay: float = 0.6
     teacher: str = "checkpoints/teacher"
     budget: float = 0.5
@@ -59,7 +59,7 @@ class StudentConfig(TrainConfig):
     budget_fall: float = 0.3
     gate_noise: float = 1.0
     router_width: int = 64
-    graph_steps: int = 600
+    graph_steps: int = 400
     graph_learning_rate: float = 1e-3
     graph_width: int = 128
     graph_layers: int = 2

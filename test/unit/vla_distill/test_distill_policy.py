@@ -48,7 +48,7 @@ def test_arguments_win_over_the_file_that_ships(taught) -> None:
     assert cli.main(["distill-policy", "--config", path, "--gates", "top_k"]) == 0
     config, _ = taught[0]
     assert config == StudentConfig(
-        data=["data/arx5_train", "data/arx5_mistakes", "data/arx5_pushes"],
+        data=["data/arx5_train", "data/arx5_pushes"],
         out="runs/train/student",
         gates="top_k",
     )  # what the file says is what holds without it

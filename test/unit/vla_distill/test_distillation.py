@@ -92,7 +92,7 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
 
 def test_a_pilot_is_a_tenth_in_a_folder_of_its_own(config) -> None:
     pilot = config.pilot()
-    assert pilot.student.steps == 5 and pilot.student.graph_steps == 60
+    assert pilot.student.steps == 5 and pilot.student.graph_steps == 40
     assert pilot.work == config.work / "pilot"
 
 
