@@ -244,6 +244,10 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
         _spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # A signal amid a message's conversion comes out of rclpy as this.
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f"parameters: {error}", file=sys.stderr)
         sys.exit(2)
