@@ -36,6 +36,8 @@ SILENT = PublisherEventCallbacks(use_default_callbacks=False)
 """rclpy goes through all events before it takes a message, two of them for each publisher. They
 warn of a subscriber that asks for another quality of service, which gets that warning itself."""
 DIAGNOSTICS_PERIOD = 1.0
+LOOK_PERIOD = 1.0
+"""A node that has nothing to do looks so often whether it is to end [s]."""
 LAUNCHED = "LEAN_VLA_LAUNCHED"
 """Environment variable with the process id of our launch files' launch: the node ends when that was
 killed, lest the arm moves on with nobody there to end it."""
@@ -246,7 +248,7 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
         pass
     except RuntimeError:
         # A signal amid a message's conversion comes out of rclpy as this.
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        if not _is_ending():
             raise
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f"parameters: {error}", file=sys.stderr)
@@ -265,6 +267,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _is_ending() -> bool:
+    """Whether :func:`_stop` was called."""
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def _end_without(launch: str) -> None:
     # Not by the parent's id: the launch may be gone before this process looks for the first time.
     try:
@@ -276,9 +283,10 @@ def _end_without(launch: str) -> None:
 
 
 def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any]) -> None:
-    while True:
+    # An exception out of a signal handler is lost where C has called Python: policy_node went on.
+    while node.context.ok() and not _is_ending():
         try:
-            executor.spin()
+            executor.spin_once(LOOK_PERIOD)
         except UnicodeDecodeError as error:
             # rclpy raises this out of the executor for a message whose text is not UTF-8.
             node.get_logger().error(f"a message with text that is not UTF-8 was dropped: {error}")

@@ -19,6 +19,8 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vla_msgs.msg import ArmStatus, EndEffectorState
 
+from vla_arm.joint_table import X5
+from vla_arm.kinematics import ArmKinematics
 from vla_policy.conversions import pose_from_message
 from vla_policy.image_conversion import rgb_to_image
 from vla_policy_node.clock import steady
@@ -98,8 +100,11 @@ class ArmLaunch:
             self.executor.spin_once(timeout_sec=0.1)
 
     def moved(self) -> float:
-        """How far the tool is from where it was first seen [m]."""
-        return float(np.linalg.norm(self.poses[-1][:3] - self.poses[0][:3])) if self.poses else 0.0
+        """How far the tool is from where it began [m]; it may have moved before it was seen."""
+        if not self.poses:
+            return 0.0
+        begin = ArmKinematics(X5).forward(np.array(HOME[:6]))[:3]
+        return float(np.linalg.norm(self.poses[-1][:3] - begin))
 
     def call(self, name: str) -> Trigger.Response:
         """Call one of the services without arguments."""

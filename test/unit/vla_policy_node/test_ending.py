@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 
 import pytest
+import rclpy
 
 from vla_policy_node import lifecycle
 
 
 class Nodes:
     """Stands for a node; notes whether it was left as it should be."""
+
+    context: rclpy.Context
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -43,6 +47,20 @@ def test_a_signal_that_rclpy_turns_into_another_error_ends_the_node_well(node, m
     monkeypatch.setattr(lifecycle, "_spin", spin)
     lifecycle.run(lambda: node, [])
     assert node.ended == ["left", "destroyed"]
+
+
+def test_a_signal_that_is_lost_ends_the_node_too(node, monkeypatch):
+    turns: list[float] = []
+
+    def spin_once(executor: object, timeout: float) -> None:
+        turns.append(timeout)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(lifecycle.SingleThreadedExecutor, "spin_once", spin_once)
+    node.context = rclpy.get_default_context()
+    lifecycle.run(lambda: node, [])
+    assert len(turns) == 1 and node.ended == ["left", "destroyed"]
 
 
 def test_the_same_error_without_a_signal_is_not_hidden(node, monkeypatch):
