@@ -3,6 +3,10 @@
 ActDistill, arXiv 2511.18082: nodes are token states, edges their similarities, two layers of graph
 attention, attention pooling, an MLP. Other than in the release:
 
+- The last node, the cognition token, which the head is told, asks in the pooling, with several
+  heads, and is handed on itself. One learned score for all nodes read little more of the action
+  than the mean of the tokens says.
+
 - Similarities are scaled and go through a softmax over the top k; exp of the plain product
   overflows.
 - States are projected first and one extractor serves all layers, told by an embedding which one it
@@ -41,6 +45,27 @@ class GraphAttention(nn.Module):
         return nodes + self.out(nn.functional.elu(mixed))
 
 
+class AttentionPooling(nn.Module):
+    """All nodes as one, by the attention of the last one."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+
+    def forward(self, nodes: Tensor, present: Tensor) -> Tensor:
+        """Nodes (B, N, width), False in ``present`` (B, N) where padded, to (B, width)."""
+        query, key, value = (
+            each.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for each in (self.query(nodes[:, -1:]), self.key(nodes), self.value(nodes))
+        )
+        pooled = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=present[:, None, None]
+        )
+        return pooled.flatten(1)
+
+
 class GraphEncapsulation(nn.Module):
     """Token states of any layer to its semantic vector.
 
@@ -71,10 +96,10 @@ class GraphEncapsulation(nn.Module):
         self.phi = nn.Linear(graph_width, graph_width) if graph_layers else None
         self.psi = nn.Linear(graph_width, graph_width) if graph_layers else None
         self.blocks = nn.ModuleList(GraphAttention(graph_width, heads) for _ in range(graph_layers))
-        self.pool = nn.Linear(graph_width, 1)
+        self.pool = AttentionPooling(graph_width, heads)
         self.read = nn.Sequential(
-            nn.LayerNorm(graph_width),
-            nn.Linear(graph_width, semantics),
+            nn.LayerNorm(2 * graph_width),
+            nn.Linear(2 * graph_width, semantics),
             nn.GELU(),
             nn.Linear(semantics, semantics),
         )
@@ -95,8 +120,7 @@ class GraphEncapsulation(nn.Module):
             edges = log_edges(self.phi(nodes), self.psi(nodes), present, self.edges)
             for block in self.blocks:
                 nodes = block(nodes, edges)
-        weights = self.pool(nodes).masked_fill(~present[..., None], -torch.inf).softmax(1)
-        return self.read((weights * nodes).sum(1))
+        return self.read(torch.cat([self.pool(nodes, present), nodes[:, -1]], dim=-1))
 
 
 def log_edges(query: Tensor, key: Tensor, present: Tensor, count: int) -> Tensor:

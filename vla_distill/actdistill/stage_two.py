@@ -246,8 +246,7 @@ class StudentTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         return TargetCache(*arguments, create=False)
 
-    def _batch(self, rows: NDArray[np.int64]) -> TaughtBatch:
-        batch = super()._batch(rows)
+    def _prepared(self, rows: NDArray[np.int64], batch: Batch) -> TaughtBatch:
         given = {field.name: getattr(batch, field.name) for field in fields(Batch)}
         progress = torch.tensor(self.step / self.config.steps)
         taught = TaughtBatch(**given, progress=progress)
@@ -261,7 +260,7 @@ class StudentTrainer(Trainer):
     def _read(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the clean teacher says of some frames."""
         assert self._reader is not None
-        batch = super()._batch(rows)
+        batch = self._load(rows)
         states, trace = teacher_states(self._teacher.network, batch, batch.images)
         semantics, actions = self._reader(states, trace.present)
         return {"semantics": semantics.cpu().numpy(), "layer_actions": actions.cpu().numpy()}
@@ -286,7 +285,7 @@ class StudentTrainer(Trainer):
         """Frames of the training part, to measure thresholds on; always the same."""
         rows = self.samples.draw(-1 % 2**32, CALIBRATION_ROWS, self.config.seed)
         parts = np.array_split(rows, max(len(rows) // self.config.batch, 1))
-        batches = (super(StudentTrainer, self)._batch(part) for part in parts)
+        batches = (self._load(part) for part in parts)
         return [NetworkInputs(b.images, b.text, b.text_mask, b.state) for b in batches]
 
     def _write(self) -> None:

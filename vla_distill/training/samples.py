@@ -106,8 +106,9 @@ class Samples:
         tokenizer: Tokenizer,
         statistics: Statistics,
         text_limit: int,
+        device: torch.device | str = "cpu",
     ) -> Batch:
-        """The samples at these frames."""
+        """The samples at these frames, on a device; pixels travel as bytes."""
         frames = self.frames
         state = frames.state[rows].astype(np.float64)
         sentences = [frames.instructions[int(i)] for i in frames.instruction_index[rows]]
@@ -115,8 +116,9 @@ class Samples:
         keypoints = frames.keypoints[rows].reshape(len(rows), 2, 3)
         positions = (keypoints - state[:, None, :3]) / POSITION_UNIT
         positions[~keypoints.any(axis=(1, 2))] = np.nan  # bags become datasets with zeros there
-        return Batch(
-            images=normalise_pixels(torch.from_numpy(np.asarray(frames.images[rows]))),
+        pixels = torch.from_numpy(np.asarray(frames.images[rows])).to(device)
+        batch = Batch(
+            images=normalise_pixels(pixels),
             text=text,
             text_mask=mask,
             state=torch.from_numpy(statistics.read_state(state)),
@@ -126,6 +128,7 @@ class Samples:
             things=torch.from_numpy(self.scenes.things(rows)) if self.scenes else None,
             gaze=torch.from_numpy(self.scenes.gaze(rows)) if self.scenes else None,
         )
+        return batch.to(torch.device(device))
 
     def _chunks(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         return self.frames.chunks(rows, self.horizon).astype(np.float64)

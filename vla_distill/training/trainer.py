@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -101,6 +102,8 @@ class Trainer:
         self.accelerator.register_for_checkpointing(self.average)
         self.folder = Path(config.out)
         self.step = 0
+        self._loader = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, Future[Batch]] | None = None
 
     def run(self) -> None:
         """Train to the end, from where the folder left off."""
@@ -150,9 +153,8 @@ class Trainer:
         config, accelerator = self.config, self.accelerator
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(self.step)
-        rows = self.samples.draw(self.step, config.batch, config.seed)
-        rows = rows[accelerator.process_index :: accelerator.num_processes]
-        losses = self.objective(self._batch(rows), self._generator(self.step))
+        batch = self._prepared(self._rows(self.step), self._next_batch())
+        losses = self.objective(batch, self._generator(self.step))
         self.optimizer.zero_grad(set_to_none=True)
         accelerator.backward(losses["loss"])
         accelerator.clip_grad_norm_(self.objective.parameters(), config.gradient_clip)
@@ -160,10 +162,31 @@ class Trainer:
         self.average.update_parameters(accelerator.unwrap_model(self.objective))
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _batch(self, rows: NDArray[np.int64]) -> Batch:
-        limit = self.model.language.max_text
-        batch = self.samples.batch(rows, self.tokenizer, self.statistics, limit)
-        return batch.to(self.accelerator.device)
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        """This process's frames of a step."""
+        rows = self.samples.draw(step, self.config.batch, self.config.seed)
+        return rows[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _next_batch(self) -> Batch:
+        """The samples of this step. Those of the next are loaded while this one is computed: a GPU
+        would wait for them as long as it works."""
+        if self._ahead is None or self._ahead[0] != self.step:
+            self._ahead = self._loading(self.step)
+        batch = self._ahead[1].result()
+        self._ahead = self._loading(self.step + 1)
+        return batch
+
+    def _loading(self, step: int) -> tuple[int, Future[Batch]]:
+        return step, self._loader.submit(self._load, self._rows(step))
+
+    def _load(self, rows: NDArray[np.int64]) -> Batch:
+        """The samples at these frames, on this process's device."""
+        limit, device = self.model.language.max_text, self.accelerator.device
+        return self.samples.batch(rows, self.tokenizer, self.statistics, limit, device)
+
+    def _prepared(self, rows: NDArray[np.int64], batch: Batch) -> Batch:
+        """The samples with all that the objective needs."""
+        return batch
 
     def _generator(self, step: int) -> torch.Generator:
         """Noise of a step: a function of seed, step and process, so a run can resume."""
@@ -180,7 +203,8 @@ class Trainer:
         self.average.eval()
         means = _Means()
         for part in range(0, len(rows), self.config.batch):
-            batch = self._batch(rows[part : part + self.config.batch])
+            some = rows[part : part + self.config.batch]
+            batch = self._prepared(some, self._load(some))
             with self.accelerator.autocast():
                 losses = self.average(batch, self._generator(-1 - part))
             means.add({name: float(value) for name, value in losses.items()})

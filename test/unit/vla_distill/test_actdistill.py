@@ -86,7 +86,7 @@ def condition(network: VlaNetwork, batch, plan) -> torch.Tensor:
 
 
 def test_with_all_gates_open_the_student_is_the_teacher_to_the_bit(student, teacher) -> None:
-    batch = student._batch(np.arange(3))
+    batch = student._load(np.arange(3))
     network = student.accelerator.unwrap_model(student.objective).network.eval()
     plain = condition(load_policy(teacher).network, batch, FullCompute())
     draw = Draw(3, 0.5, 0.0, torch.Generator())
@@ -97,7 +97,7 @@ def test_with_all_gates_open_the_student_is_the_teacher_to_the_bit(student, teac
 
 
 def test_a_gate_in_training_is_the_same_gate_at_inference(student) -> None:
-    batch = student._batch(np.arange(3))
+    batch = student._load(np.arange(3))
     network = student.accelerator.unwrap_model(student.objective).network.eval()
     values = torch.tensor([[1.0, 0, 1], [0, 0, 1], [1, 1, 0]])
     soft, hard = (condition(network, batch, Closed(each)) for each in (values, values.bool()))
@@ -115,7 +115,7 @@ def test_a_gradient_passes_straight_through_a_hard_gate() -> None:
 
 
 def test_a_closed_layer_still_tells_its_gate_what_it_would_do(student) -> None:
-    batch = student._batch(np.arange(3))
+    batch = student._load(np.arange(3))
     network = student.accelerator.unwrap_model(student.objective).network
     values = torch.zeros(3, 3, requires_grad=True)
     visual = network.see(batch.images)
@@ -127,7 +127,7 @@ def test_a_closed_layer_still_tells_its_gate_what_it_would_do(student) -> None:
 
 @pytest.mark.parametrize("name", ["top_k", "random"])
 def test_rules_of_k_layers_run_k_layers(student, name: str) -> None:
-    batch = student._batch(np.arange(8))
+    batch = student._load(np.arange(8))
     network = student.accelerator.unwrap_model(student.objective).network
     gates = GATES[name](Draw(3, 0.67, 1.0, torch.Generator().manual_seed(0)))
     condition(network, batch, gates)
@@ -193,7 +193,7 @@ def test_padding_is_not_read(student, teacher) -> None:
 
 
 def test_a_layer_that_is_left_out_hands_on_what_it_got(student) -> None:
-    batch = student._batch(np.arange(2))
+    batch = student._load(np.arange(2))
     network = student.accelerator.unwrap_model(student.objective).network.eval()
     trace = Trace(Closed(torch.tensor([[1.0, 0, 1]] * 2)))
     with torch.no_grad():
@@ -310,7 +310,8 @@ def test_what_cannot_teach_or_be_taught_is_named(tmp_path, teacher) -> None:
 def test_a_student_can_be_taught_with_fewer_visual_tokens(tmp_path, teacher) -> None:
     settings = config(tmp_path, teacher, thin=1.0, thin_tokens=0.5)
     taught = distill(settings, frames())
-    batch = taught._batch(taught.samples.draw(0, 4, 0))
+    drawn = taught.samples.draw(0, 4, 0)
+    batch = taught._prepared(drawn, taught._load(drawn))
     seen: list[int] = []
     ask = taught.objective.network.grounding.register_forward_hook(
         lambda module, inputs, output: seen.append(inputs[1].shape[1])

@@ -33,7 +33,7 @@ def test_as_many_batches_layers_and_tokens_are_left_out_as_was_asked(tmp_path: P
 
 def test_the_network_runs_what_is_left_and_every_weight_has_a_gradient(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, thin=1.0, thin_tokens=0.5), frames())
-    batch = trainer._batch(trainer.samples.draw(0, 4, 0))
+    batch = trainer._load(trainer.samples.draw(0, 4, 0))
     objective = trainer.objective.train()
     nothing_runs = Thin(4, torch.zeros(4, LAYERS))
     _, condition = objective.look(batch, torch.Generator().manual_seed(0), nothing_runs)
@@ -46,7 +46,7 @@ def test_the_network_runs_what_is_left_and_every_weight_has_a_gradient(tmp_path:
 @torch.no_grad()
 def test_gaze_counts_only_where_a_token_went_on(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path), *simulated())
-    batch = trainer._batch(trainer.samples.draw(0, 4, 0))
+    batch = trainer._load(trainer.samples.draw(0, 4, 0))
     assert batch.gaze is not None and batch.gaze.sum() > 0
     network = trainer.objective.network
     visual = network.see(batch.images)
