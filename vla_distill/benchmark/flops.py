@@ -78,7 +78,7 @@ def count(config: ModelConfig, recipe: Recipe, text_tokens: int) -> dict[str, An
     if width is not None:
         config = width.narrowed(config)
     layers = config.language.layers
-    plan = _StillScene(config, _ranked(recipe, layers))
+    plan = _StillScene(config, ranked(recipe, layers))
     with torch.device("meta"):
         network = VlaNetwork(config).eval()
         images = torch.zeros(1, len(config.cameras), 3, config.image_size, config.image_size)
@@ -133,7 +133,7 @@ class _StillScene(RecipePlan):
         return TokenReuse(tokens.visual, reused, [kept], saved=most)
 
 
-def _ranked(recipe: Recipe, layers: int) -> Recipe:
+def ranked(recipe: Recipe, layers: int) -> Recipe:
     """The recipe with the deepest layers to go first, as if its method had chosen them."""
     method = recipe.method("language_layers")
     if method is None:

@@ -14,7 +14,8 @@ _PACKAGES = ("torch", "mujoco", "gymnasium", "metaworld", "numpy", "lean-vla")
 
 
 def machine() -> dict[str, object]:
-    """Processor, cores, memory [GiB] and versions of what decides speed and outcome."""
+    """Processor, cores, memory [GiB], GPU if torch sees one, and versions of what decides speed and
+    outcome."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -28,6 +29,7 @@ def machine() -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
+        **({"gpu": gpu} if (gpu := _gpu()) else {}),
     }
 
 
@@ -58,6 +60,12 @@ def command() -> str:
     if program == "main.py":
         program = "vla"
     return shlex.join([program, *sys.argv[1:]])
+
+
+def _gpu() -> str:
+    """Name of the first GPU; empty without one, and where the caller does without torch."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else ""
 
 
 def _processor() -> str:

@@ -149,4 +149,4 @@ def _time_features(time: Tensor) -> Tensor:
     """Sines and cosines of the time in [0, 1]. Shape (B, 64)."""
     frequencies = torch.exp(torch.linspace(0.0, math.log(100.0), 32, device=time.device))
     angle = time[:, None] * frequencies
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
+    return torch.cat([angle.sin(), angle.cos()], dim=1).to(time.dtype)

@@ -83,8 +83,8 @@ class VlaCache:
                 drift = (states[row] - frame.states).norm(dim=-1) / frame.states.norm(dim=-1)
                 unmoved = self._unmoved(patches[row], frame.patches).flatten()
                 still[row] = unmoved & (drift <= self.drift)
-        last = tokens.hidden.shape[1] - 1
-        order = attention.attention_to_visual(tokens, [last]).argsort(dim=1, stable=True)
+        attended = attention.attention_to_visual(tokens, attention.LAST)
+        order = attended.argsort(dim=1, stable=True)
         little = torch.zeros_like(still).scatter(1, order[:, :most], True)
         return still & little
 

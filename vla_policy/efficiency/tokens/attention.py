@@ -2,6 +2,7 @@
 
 The layer's own norm, queries, keys and positions, for a few queries only: cheaper than the layer,
 works with any attention kernel, and the choice comes before the layer rather than after it.
+Nothing here waits for the host, so a CUDA graph can hold it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from transformers.models.llama.modeling_llama import rotate_half
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.plan import TokenStates
 
+LAST = slice(-1, None)
+"""Where the last token lies, which the action hangs on."""
 
-def attention_to_visual(tokens: TokenStates, queries: list[int]) -> Tensor:
+
+def attention_to_visual(tokens: TokenStates, *queries: slice) -> Tensor:
     """Attention of some tokens to the visual ones, averaged over heads and summed over queries.
 
     For the cognition token, the last, this is the model's own attention. An earlier query would
@@ -24,7 +28,7 @@ def attention_to_visual(tokens: TokenStates, queries: list[int]) -> Tensor:
 
     Args:
         tokens: what would enter the layer.
-        queries: places in N of the tokens that ask; padding does not ask.
+        queries: where in N the tokens that ask lie; padding does not ask.
 
     Returns:
         Shape (B, V), float32.
@@ -32,17 +36,18 @@ def attention_to_visual(tokens: TokenStates, queries: list[int]) -> Tensor:
     layer = cast(Any, tokens.layer)
     attention = layer.self_attn
     normed = layer.input_layernorm(tokens.hidden)
-    rows = torch.tensor(queries, device=normed.device)
     cosine, sine = tokens.rotary
-    query = _turned(
-        _heads(attention.q_proj(normed[:, rows]), attention), cosine[:, rows], sine[:, rows]
+    asking, its_cosine, its_sine, asks = (
+        torch.cat([each[:, places] for places in queries], dim=1)
+        for each in (normed, cosine, sine, tokens.present)
     )
+    query = _turned(_heads(attention.q_proj(asking), attention), its_cosine, its_sine)
     key = _turned(_heads(attention.k_proj(normed), attention), cosine, sine)
     key = key.repeat_interleave(attention.num_key_value_groups, dim=1)
     logits = (query @ key.transpose(-1, -2) * attention.scaling).float()
     absent = ~tokens.present[:, None, None]
     weights = logits.masked_fill(absent, -torch.inf).softmax(-1)[..., tokens.visual].mean(1)
-    return (weights * tokens.present[:, rows, None]).sum(1)
+    return (weights * asks[..., None]).sum(1)
 
 
 def overhead(config: ModelConfig, queries: int, text_tokens: int) -> float:

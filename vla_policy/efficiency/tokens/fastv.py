@@ -38,10 +38,8 @@ class FastV:
 
     def select(self, tokens: TokenStates, keep: int, draws: Draws) -> Tensor:
         """See :meth:`vla_policy.efficiency.tokens.TokenMethod.select`."""
-        last = tokens.hidden.shape[1] - 1
-        order = attention.attention_to_visual(tokens, [last]).argsort(
-            dim=1, descending=True, stable=True
-        )
+        attended = attention.attention_to_visual(tokens, attention.LAST)
+        order = attended.argsort(dim=1, descending=True, stable=True)
         return order[:, :keep].sort(dim=1).values
 
     def overhead(self, config: ModelConfig, text_tokens: int) -> float:
