@@ -104,18 +104,18 @@ class GraphEncapsulation(nn.Module):
             nn.Linear(semantics, semantics),
         )
 
-    def forward(self, states: Tensor, present: Tensor, layer: int) -> Tensor:
+    def forward(self, states: Tensor, present: Tensor, layer: Tensor) -> Tensor:
         """Encapsulate.
 
         Args:
-            states: after the layer. Shape (B, N, width).
+            states: after a layer. Shape (B, N, width).
             present: False where a row is padded. Shape (B, N), bool.
-            layer: which one.
+            layer: which one, for each row. Shape (B,), int64.
 
         Returns:
             Shape (B, semantics).
         """
-        nodes = self.project(self.norm(states)) + self.depth[layer]
+        nodes = self.project(self.norm(states)) + self.depth[layer][:, None]
         if self.phi is not None and self.psi is not None:
             edges = log_edges(self.phi(nodes), self.psi(nodes), present, self.edges)
             for block in self.blocks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,10 +51,17 @@ class LayerReader(nn.Module):
             Semantic vectors (B, layers, semantics) and chunks (B, layers, T, 10), standardised,
             both in float32.
         """
-        read = [
-            self.graph(each, there, layer)
-            for layer, (each, there) in enumerate(zip(states, present, strict=True))
-        ]
+        read: list[Tensor] = []
+        # Layers over as many tokens are read together: a GPU waits for small steps.
+        for _, group in itertools.groupby(range(len(states)), lambda at: states[at].shape[1]):
+            layers = list(group)
+            depth = torch.tensor(layers).repeat_interleave(len(states[0]))
+            together = self.graph(
+                torch.cat([states[at] for at in layers]),
+                torch.cat([present[at] for at in layers]),
+                depth.to(states[0].device),
+            )
+            read += together.chunk(len(layers))
         semantics = torch.stack(read, dim=1)
         return semantics.float(), self.probes(semantics).float()
 

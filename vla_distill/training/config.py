@@ -43,7 +43,8 @@ class TrainConfig:
         thin: share of the batches that run with fewer layers and visual tokens, so that the policy
             bears to be cut afterwards, see vla_distill.training.thinning; 0 for none.
         thin_layers: probability that a layer is left out, for a sample of such a batch.
-        thin_tokens: least share of the visual tokens that go on in such a batch; 1 for all.
+        thin_tokens: least share of the visual tokens that go on in such a batch, from where the
+            share is drawn log-uniformly up to 1; 1 for all.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
         keep_policies: keep the policy of every save, as ``policy_STEP``.
@@ -89,6 +90,8 @@ class TrainConfig:
         for name in ("thin", "thin_layers", "thin_tokens"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise PolicyError(name, got=getattr(self, name), expected="a share from 0 to 1")
+        if not self.thin_tokens:
+            raise PolicyError("thin_tokens", got=0, expected="a share above 0")
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
                 raise PolicyError(name, got=getattr(self, name), expected=f"one of {known}")

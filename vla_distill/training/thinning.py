@@ -59,7 +59,7 @@ def draw_tokens(
     """Tokens of a batch; None if it is one of those that keep all."""
     if not _one(generator) < config.thin:
         return None
-    share = config.thin_tokens + (1.0 - config.thin_tokens) * _one(generator)
+    share = config.thin_tokens ** _one(generator)
     return ThinTokens(max(1, round(share * model.visual_tokens)))
 
 

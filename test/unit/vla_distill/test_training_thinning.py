@@ -76,3 +76,5 @@ def test_a_thin_run_resumes_and_a_share_that_is_none_is_named(tmp_path: Path) ->
     assert rows(tmp_path / "whole")[3:] == rows(tmp_path / "parts")
     with pytest.raises(PolicyError, match="thin_tokens"):
         config(tmp_path, thin_tokens=1.5)
+    with pytest.raises(PolicyError, match="above 0"):
+        config(tmp_path, thin_tokens=0.0)
