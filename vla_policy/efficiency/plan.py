@@ -48,7 +48,7 @@ class RecipePlan:
         self._patch = config.vision.patch
         self._draws: Draws = ()
         self._moments: tuple[Moment, ...] = ()
-        self._open: Tensor | None = None
+        self._open: list[bool | Tensor] = []
         layers, visual, steps = config.language.layers, config.visual_tokens, config.head.steps
         if self._router is not None:
             thresholds = layers - 1 if self._router.varies else 0
@@ -115,11 +115,16 @@ class RecipePlan:
         if self._router is None or self._budget.language_layers == layers:
             return layer not in self._removed
         if layer == 0:
-            self._open = self._router.open(
+            opened = self._router.open(
                 tokens, self._budget.language_layers, layers, self.recipe.thresholds, self._moments
             )
-        assert self._open is not None, "asked from the first layer on"
-        return self._open[:, layer]
+            # Counted once for all layers: a look at a tensor waits for all that a GPU has to do.
+            self._open = [
+                rows > 0 if rows in (0, len(opened)) else opened[:, index]
+                for index, rows in enumerate(opened.sum(0).tolist())
+            ]
+        assert self._open, "asked from the first layer on"
+        return self._open[layer]
 
     def select_tokens(self, layer: int, tokens: TokenStates) -> Tensor | None:
         """What the method chooses, at its layer, if there are more than the budget allows."""

@@ -38,10 +38,9 @@ def timesteps(steps: int) -> Iterator[tuple[int, float, float]]:
 
 def ddim_step(noisy: Tensor, velocity: Tensor, now: float, after: float) -> Tensor:
     """One deterministic DDIM step from time ``now`` to ``after``. Shapes (B, T, D)."""
-    angle, target = now * math.pi / 2, after * math.pi / 2
-    sample = math.cos(angle) * noisy - math.sin(angle) * velocity
-    noise = math.sin(angle) * noisy + math.cos(angle) * velocity
-    return math.cos(target) * sample + math.sin(target) * noise
+    # cos(target) sample + sin(target) noise, both made of x and v by the angle now: a rotation.
+    turn = (now - after) * math.pi / 2
+    return math.cos(turn) * noisy - math.sin(turn) * velocity
 
 
 def draw_times(count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:

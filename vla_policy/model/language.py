@@ -9,13 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import (
-    LlamaDecoderLayer,
-    LlamaRMSNorm,
-    LlamaRotaryEmbedding,
-)
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
 from vla_policy.model.config import ModelConfig
+from vla_policy.model.decoder_layer import DecoderLayer
 from vla_policy.model.plan import Plan
 from vla_policy.model.router import LayerRouter
 from vla_policy.model.walk import LanguageOutput, walk
@@ -39,7 +36,7 @@ class LanguageStack(nn.Module):
         self.embedding = nn.Embedding(language.vocabulary, language.width)
         nn.init.normal_(self.embedding.weight, std=0.5)  # on the scale of the visual tokens
         self.cognition = nn.Parameter(torch.randn(language.width) * 0.5)
-        self.layers = nn.ModuleList(LlamaDecoderLayer(llama, i) for i in range(language.layers))
+        self.layers = nn.ModuleList(DecoderLayer(llama, i) for i in range(language.layers))
         self.norm = LlamaRMSNorm(language.width)
         self.rotary = LlamaRotaryEmbedding(llama)
         self.router = LayerRouter(config) if config.router else None

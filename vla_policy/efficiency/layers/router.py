@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from vla_policy.efficiency.layers import Moment
@@ -65,13 +64,16 @@ class LayerRouter:
     ) -> Tensor:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
         above = scores(tokens) - thresholds[keep - 1]
-        margin = torch.zeros_like(above)
-        for row, moment in enumerate(moments):
-            if moment.ran is not None:
-                margin[row] = self.hysteresis
-                margin[row, sorted(moment.ran)] = -self.hysteresis
-        best = torch.nn.functional.one_hot(above.argmax(1), above.shape[1]).bool()
-        return (above >= margin) | best
+        margins = [self._margins(moment, layers) for moment in moments]
+        enough = above >= (above.new_tensor(margins) if margins else 0.0)
+        return enough.scatter(1, above.argmax(1, keepdim=True), True)
+
+    def _margins(self, moment: Moment, layers: int) -> list[float]:
+        """How far above the threshold each layer's score must be to run now."""
+        if moment.ran is None:
+            return [0.0] * layers
+        ran = moment.ran
+        return [-self.hysteresis if i in ran else self.hysteresis for i in range(layers)]
 
     def overhead(self, config: ModelConfig) -> float:
         """Of the router [FLOP]."""

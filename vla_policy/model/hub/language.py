@@ -9,12 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import (
-    LlamaDecoderLayer,
-    LlamaRMSNorm,
-    LlamaRotaryEmbedding,
-)
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
+from vla_policy.model.decoder_layer import DecoderLayer
 from vla_policy.model.hub.config import PrismaticConfig
 from vla_policy.model.plan import Plan
 from vla_policy.model.walk import LanguageOutput, PastKeys, step, walk
@@ -42,7 +39,7 @@ class PrismaticStack(nn.Module):
         )
         llama._attn_implementation = "sdpa"
         self.embedding = nn.Embedding(language.vocabulary, language.width)
-        self.layers = nn.ModuleList(LlamaDecoderLayer(llama, i) for i in range(language.layers))
+        self.layers = nn.ModuleList(DecoderLayer(llama, i) for i in range(language.layers))
         self.norm = LlamaRMSNorm(language.width, eps=config.norm_epsilon)
         # Not from the file, so made of real numbers even where the weights are only announced.
         with torch.device("cpu"):
