@@ -150,6 +150,9 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     names = ["plain", *arguments.recipes.split(",")]
     on_gpu = arguments.device.startswith("cuda")
+    if on_gpu and not torch.cuda.is_available():  # `make bench` comes by here too
+        print("no GPU here: nothing is timed; see --device cpu --preset deep")
+        return
     wait: Work = torch.cuda.synchronize if on_gpu else (lambda: None)
     made = networks(preset(arguments.preset), names, arguments.device)
     rows = {name: Row(made[name], name, arguments.text).stages for name in names}
