@@ -1,7 +1,8 @@
 """How fast EfficientVLA's rows are at a given size: random weights, one observation, by stage.
 
 python benchmarks/gpu_speed.py                              # CogACT-Base in bfloat16, on a GPU
-python benchmarks/gpu_speed.py --device cpu --preset deep   # the shipped teacher's sizes
+python benchmarks/gpu_speed.py --device cpu --preset deep --recipes efficientvla --text 8 \
+    --json runs/speed.json                                  # the shipped teacher's sizes
 
 On a GPU every row is timed twice, launched kernel by kernel and replayed as CUDA graphs, the plain
 policy too: a speed-up compares rows of one treatment. Rows take turns, so that all meet the same
@@ -151,7 +152,7 @@ def main() -> None:
     names = ["plain", *arguments.recipes.split(",")]
     on_gpu = arguments.device.startswith("cuda")
     if on_gpu and not torch.cuda.is_available():  # `make bench` comes by here too
-        print("no GPU here: nothing is timed; see --device cpu --preset deep")
+        print("no GPU here: nothing is timed; see --device cpu in this file")
         return
     wait: Work = torch.cuda.synchronize if on_gpu else (lambda: None)
     made = networks(preset(arguments.preset), names, arguments.device)

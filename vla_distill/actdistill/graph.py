@@ -4,9 +4,7 @@ ActDistill, arXiv 2511.18082: nodes are token states, edges their similarities, 
 attention, attention pooling, an MLP. Other than in the release:
 
 - The last node, the cognition token, which the head is told, asks in the pooling, with several
-  heads, and is handed on itself. One learned score for all nodes read little more of the action
-  than the mean of the tokens says.
-
+  heads, and is handed on itself.
 - Similarities are scaled and go through a softmax over the top k; exp of the plain product
   overflows.
 - States are projected first and one extractor serves all layers, told by an embedding which one it
