@@ -121,6 +121,15 @@ def test_an_unplugged_bus(arm):
     stops_and_works_again(arm, arm.bench.unplug, "motors do not answer: joints")
 
 
+def test_an_adapter_that_is_pulled_out_and_put_in_again(arm):
+    before = arm.driver.restarts
+    stops(arm, arm.bench.remove, "motors do not answer: joints")
+    arm.until("a child that looks for it", lambda: arm.driver.restarts > before)
+    answer = arm.call("reset_estop")
+    assert not answer.success and "motors do not answer" in answer.message
+    arm.recover()
+
+
 # "over-current for 20 cycles": the library deadlocks.
 
 
