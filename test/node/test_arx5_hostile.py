@@ -114,7 +114,7 @@ class Attacker:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(200 + SEQUENCES * 0.03)
 def test_nothing_outside_the_limits_reaches_the_motors(monkeypatch):
     given = yaml.safe_load(REAL.read_text())["/**/arm_node"]["ros__parameters"]
     with CanBench(start=START) as bench:
