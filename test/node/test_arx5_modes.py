@@ -141,7 +141,7 @@ def test_home_is_as_slow_and_arrives(monkeypatch):
             arm.close()
 
 
-def test_teach_mode_has_no_stiffness_and_follows_nothing(monkeypatch):
+def test_teach_mode_has_no_stiffness_follows_nothing_and_can_be_stopped(monkeypatch):
     with CanBench(start=START) as bench:
         arm = ArmBench(bench, monkeypatch, hardware_mode="teach")
         try:
@@ -151,6 +151,13 @@ def test_teach_mode_has_no_stiffness_and_follows_nothing(monkeypatch):
             arm.moving = True
             arm.spin(1.0)
             assert "guided by hand" in arm.status.text
+            loose = bench.record.targets(1).kd[-1]
+            assert arm.call("estop").success
+            arm.until("the brake", lambda: bench.record.targets(1).kd[-1] > 2 * loose > 0.0)
+            arm.until("ESTOP", lambda: arm.status.state == ArmStatus.ESTOP)
+            assert arm.call("reset_estop").success
+            arm.until("teach again", lambda: "guided by hand" in arm.status.text)
+            arm.until("a loose arm", lambda: bench.record.targets(1).kd[-1] == loose)
             assert all(bench.record.targets(motor).kp.max() == 0.0 for motor in bench.record.kinds)
         finally:
             arm.close()
