@@ -214,14 +214,8 @@ def compare(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def half(rows: Sequence[Mapping[str, Any]], start: int) -> NDArray[np.float64]:
     """Success of each policy on every second seed, mean over tasks. Shape (N,)."""
-    return np.array(
-        [
-            np.mean(
-                [np.mean([*map(int, outcome[start::2])]) for outcome in row["outcomes"].values()]
-            )
-            for row in rows
-        ]
-    )
+    tasks = [[each[start::2] for each in row["outcomes"].values()] for row in rows]
+    return np.array([np.mean([each.count("1") / len(each) for each in own]) for own in tasks])
 
 
 def rank_correlation(
