@@ -35,18 +35,13 @@ from vla_distill.evaluation.machine import command, commit, machine
 MIN_POLICIES, MIN_CLOSE, CLOSE = 12, 6, 0.20
 RESAMPLES = 2000
 TASKS = "reach,pick,place,push,stack,open,press,catch"
-SEED, EPISODES = 71_000, 16
+SEED, EPISODES = 71_000, 12
 """First seed, and episodes a task, of the closed loop."""
 BAG_SEED, BAG_EPISODES = 9_000_000, 5
 """First seed, beyond those of any training set, and episodes a task of the bag."""
 SHIPPED = ("teacher", "student", "teacher_thin", "student_thin")
 _ROUTER = {"layer_router": {"keep": 0.5, "hysteresis": 0.1}}
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "teacher_layers_11": ("teacher", {"layer_importance": {"keep": 11}}),
-    "teacher_tokens_48": ("teacher", {"task_diversity": {"keep": 48}}),
-    "teacher_steps_2": ("teacher", {"few_steps": {"steps": 2}}),
-    "student_tokens_48": ("student", {**_ROUTER, "task_diversity": {"keep": 48}}),
-    "student_steps_2": ("student", {**_ROUTER, "few_steps": {"steps": 2}}),
     "thin_efficientvla": (
         "teacher_thin",
         {
@@ -56,16 +51,19 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "head_cache": {"interval": 2},
         },
     ),
-    "thin_layers_6": ("teacher_thin", {"layer_importance": {"keep": 6}}),
-    "thin_tokens_9": ("teacher_thin", {"task_diversity": {"keep": 9}}),
-    "thin_any_12_tokens": ("teacher_thin", {"random_tokens": {"keep": 12}}),
-    "thin_sparse": ("teacher_thin", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
     "student_thin_fast": (
         "student_thin",
         {**_ROUTER, "task_diversity": {"keep": 18}, "head_cache": {"interval": 2}},
     ),
-    "student_thin_tokens_9": ("student_thin", {**_ROUTER, "task_diversity": {"keep": 9}}),
-    "student_thin_any_12_tokens": ("student_thin", {**_ROUTER, "random_tokens": {"keep": 12}}),
+    "thin_tokens_9": ("teacher_thin", {"task_diversity": {"keep": 9}}),
+    "thin_layers_6": ("teacher_thin", {"layer_importance": {"keep": 6}}),
+    "thin_any_12_tokens": ("teacher_thin", {"random_tokens": {"keep": 12}}),
+    "teacher_steps_2": ("teacher", {"few_steps": {"steps": 2}}),
+    "teacher_layers_11": ("teacher", {"layer_importance": {"keep": 11}}),
+    "teacher_tokens_48": ("teacher", {"task_diversity": {"keep": 48}}),
+    "student_steps_2": ("student", {**_ROUTER, "few_steps": {"steps": 2}}),
+    "thin_sparse": ("teacher_thin", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
+    "student_tokens_48": ("student", {**_ROUTER, "task_diversity": {"keep": 48}}),
 }
 """Shipped policies made cheaper, and a little or a lot worse."""
 VLA = [sys.executable, "-m", "vla_distill.cli.main"]
