@@ -100,7 +100,7 @@ def steps(context):
         synchronous_timeout=30.0,
         synchronous_image_timeout=2.0,  # each one has been acknowledged before the state is sent
         seed_by_stamp=True,
-        reliable_images=True,
+        reliable_images=step,  # in real time what is lost is lost, as on the robot
         use_sim_time=True,
         # What hangs on the machine's speed would answer otherwise in each run.
         **({"compute.deadline_ms": 0.0, "compute.guard_every": 0} if step else {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import split
 from vla_distill.bags.evaluation import EpisodeRun, Judgement, judge, judge_runs
-from vla_distill.bags.fault import FaultList
+from vla_distill.bags.fault import Fault, FaultList
 from vla_distill.bags.frames import reference
 from vla_distill.bags.playable import read_answers
 from vla_distill.bags.step import StepConfig
@@ -99,6 +99,12 @@ class Comparison:
         known = {each.chunk.policy_hash for chunks in asked for each in chunks}
         self._parts.append((contender, " ".join(sorted(known)), judgement))
 
+    @property
+    def faults(self) -> list[Fault]:
+        """What could not be read or used."""
+        own = [Fault(**fault) for *_, judgement in self._parts for fault in judgement.faults]
+        return [*self._bag.faults, *dict.fromkeys(own)]
+
     def record(self) -> dict[str, Any]:
         """For JSON: scores and timing of the first contender, the second's in ``against``."""
         result: dict[str, Any] = {
@@ -146,7 +152,7 @@ class Comparison:
         facts = {
             "command": record["command"],
             "commit": str(record["commit"]),
-            "machine": ", ".join(f"{k} {v}" for k, v in record["machine"].items()),
+            "machine": _words(record["machine"]),
         }
         if self._node is not None:
             why = ", ".join(f"{n} x {text}" for text, n in self._node["held_because"].items())
@@ -164,6 +170,12 @@ class Comparison:
             f"on {end - begin:.1f} s of recording",
             facts=facts,
         )
+
+
+def _words(facts: Mapping[str, Any]) -> str:
+    """What a machine is, in a line: ``cores 2, torch 2.13``."""
+    flat = [facts[k] if isinstance(facts[k], dict) else {k: facts[k]} for k in facts]
+    return ", ".join(f"{name} {value}" for part in flat for name, value in part.items())
 
 
 def _names(contenders: list[Contender]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vla_distill.bags.content import Bag, Entry
@@ -50,8 +50,9 @@ def split(bag: Bag, instruction: str = "") -> list[Episode]:
     """Find the episodes of a bag.
 
     Marks rule where there is a START: an episode goes from it to END, the next START or the end of
-    the segment. Without marks each instruction that is not empty begins one, which goes on to the
-    next. Without either, each segment is one, and ``instruction`` must be given.
+    the bag. Without marks each instruction that is not empty begins one, which goes on to the
+    next. Without either, each segment is one, and ``instruction`` must be given. Where the clock
+    jumps within an episode, what follows is one of its own.
 
     Args:
         bag: the bag.
@@ -61,37 +62,38 @@ def split(bag: Bag, instruction: str = "") -> list[Episode]:
         BagError: no state, or no instruction is known.
     """
     if not bag.states:
-        faults = "; ".join(str(fault) for fault in bag.faults[:4])
+        there = "; ".join([", ".join(bag.topics) or "no topics", *map(str, bag.faults[:4])])
         raise BagError(
             f"bag {bag.storage.path}",
-            got=f"no state of the arm (topics: {sorted(bag.topics)}; {faults})",
+            got=f"no state of the arm ({there})",
             expected="ee_state, or a mapping that names its topic",
         )
+    first = {entry.segment: entry.stamp for entry in reversed(bag.states)}
     ends = {entry.segment: entry.stamp for entry in bag.states}
+
+    def parts(begin: Entry, following: Entry | None) -> Iterator[tuple[int, float, float]]:
+        for segment, end in ends.items():
+            until = (segment, end) if following is None else (following.segment, following.stamp)
+            if begin.segment <= segment <= until[0]:
+                start = begin.stamp if segment == begin.segment else first[segment]
+                yield segment, start, until[1] if segment == until[0] else end
+
     spans: list[tuple[int, float, float, str, str, int, str]] = []
     marks = [m for m in bag.marks if m.value.kind in (START, END)]
     if any(m.value.kind == START for m in marks):
         for here, following in zip(marks, [*marks[1:], None], strict=True):
             if here.value.kind != START:
                 continue
-            end = ends.get(here.segment, here.stamp)
-            if following is not None and following.segment == here.segment:
-                end = following.stamp
             text = here.value.instruction or _told(bag, here) or instruction
-            spans.append(
-                (here.segment, here.stamp, end, text, here.value.task, here.value.seed, "marks")
-            )
+            rest = text, here.value.task, here.value.seed, "marks"
+            spans += [(*part, *rest) for part in parts(here, following)]
     elif any(e.value.strip() for e in bag.instructions):
         told = bag.instructions
         for here, following in zip(told, [*told[1:], None], strict=True):
-            if not here.value.strip() or here.segment not in ends:
-                continue
-            end = ends[here.segment]
-            if following is not None and following.segment == here.segment:
-                end = following.stamp
-            spans.append((here.segment, here.stamp, end, here.value, "", -1, "instructions"))
+            if here.value.strip():
+                rest = here.value, "", -1, "instructions"
+                spans += [(*part, *rest) for part in parts(here, following)]
     else:
-        first = {e.segment: e.stamp for e in reversed(bag.states)}
         for segment, end in ends.items():
             known = [c.value.chunk.instruction for c in bag.chunks if c.segment == segment]
             text = instruction or (known[0] if known else "")

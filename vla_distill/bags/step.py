@@ -92,7 +92,7 @@ def step_through(
         try:
             observation = assemble_observation(inbox.messages(), history.at, episode.instruction)
         except PolicyError as error:
-            faults.add("", now, str(error))
+            faults.add(error.what, now, f"got {error.got}, expected {error.expected}")
             continue
         memory.seed = stamp_seed(config.seed, observation.stamp)
         begin = time.perf_counter()
@@ -123,8 +123,17 @@ class _Inbox:
         return ""
 
     def messages(self) -> dict[str, Any]:
-        """The messages of that moment."""
-        return {
-            name: self._bag.message(entries[self._next[name] - 1].value)
-            for name, entries in self._entries.items()
-        }
+        """The messages of that moment.
+
+        Raises:
+            PolicyError: the bytes of one are no message.
+        """
+        found = {}
+        for name, entries in self._entries.items():
+            try:
+                found[name] = self._bag.message(entries[self._next[name] - 1].value)
+            except PolicyError as error:
+                raise PolicyError(
+                    f"camera {name}", got=error.got, expected=error.expected
+                ) from error
+        return found

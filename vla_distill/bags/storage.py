@@ -1,15 +1,13 @@
 """The messages of a bag's files, one after the other, as far as they can be read.
 
-A rosbag2 folder or a single ``.mcap`` or ``.db3`` file. MCAP is read record by record with ``mcap``
-(not by its index), so that a file that was cut off gives all that was written, and a corrupt chunk
-costs that chunk alone; sqlite3 is read row by row. What rosbag2 compressed by itself,
+A rosbag2 folder or a single ``.mcap`` or ``.db3`` file. MCAP is read record by record
+(:mod:`vla_distill.bags.mcap_file`), sqlite3 row by row. What rosbag2 compressed by itself,
 file by file or message by message, ``rosbags`` unpacks into a temporary file first.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import struct
 import tempfile
 import threading
 from collections import OrderedDict
@@ -19,26 +17,23 @@ from pathlib import Path
 from typing import IO, Any
 
 import yaml
-from mcap.exceptions import McapError
 from mcap.records import Channel, Chunk, Message, Schema
-from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from mcap.stream_reader import StreamReader, breakup_chunk
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.typesys import TypesysError
 
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.fault import FaultList
+from vla_distill.bags.mcap_file import NANO, mcap_records, mcap_summary, why
 from vla_policy.bag_writer import BagWriter
 from vla_policy.message_types import RecordedTypes
 
-NANO = 1e-9
 _FORMS = {
     "ros2msg": MessageDefinitionFormat.MSG,
     "ros2idl": MessageDefinitionFormat.IDL,
     "omgidl": MessageDefinitionFormat.IDL,
 }
-RECORD_LIMIT = 1 << 30
-"""A record that claims to be larger is taken for damage [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +81,11 @@ class Storage:
         if _is_compressed(self.path):
             self._unpacked = tempfile.TemporaryDirectory(prefix="bag-")
             self.files = [_unpack(self.path, Path(self._unpacked.name) / "bag.mcap")]
+            self._missing: list[str] = []
         else:
             self.files = _files(self.path)
+            there = [file.name for file in self.files]
+            self._missing = [name for name in _named(self.path) if name not in there]
         self._databases: dict[int, sqlite3.Connection] = {}
         self._open: dict[int, IO[bytes]] = {}
         self._chunks: OrderedDict[tuple[int, int], list[Any]] = OrderedDict()
@@ -105,6 +103,8 @@ class Storage:
             topics: only these; None takes all.
         """
         self.faults = FaultList()
+        for name in self._missing:
+            self.faults.add("", None, f"{name} is named in metadata.yaml, but is not there", 0)
         for number, file in enumerate(self.files):
             if file.suffix == ".mcap":
                 yield from self._mcap(file, number, topics)
@@ -148,61 +148,33 @@ class Storage:
     def _mcap(
         self, path: Path, number: int, topics: Collection[str] | None
     ) -> Iterator[RawMessage]:
-        schemas: dict[int, Schema] = {}
-        channels: dict[int, tuple[str, str, bool]] = {}
-        newest: float | None = None
-        with path.open("rb") as file:
-            reader = StreamReader(file, emit_chunks=True, record_size_limit=RECORD_LIMIT)
-            records = iter(reader.records)
-            while True:
-                at = _offset(reader)
-                try:
-                    record = next(records)
-                except StopIteration:
-                    return
-                except (McapError, struct.error, EOFError, ValueError, UnicodeDecodeError) as error:
-                    lost = path.stat().st_size - at
-                    reason = (
-                        f"{path.name} cannot be read from byte {at} on ({lost} bytes are lost): "
-                        f"{_why(error)}"
-                    )
-                    self.faults.add("", newest, reason, 0)
-                    return
-                at = max(at, 8)
-                inner = [record]
-                if isinstance(record, Chunk):
-                    try:
-                        inner = breakup_chunk(record, validate_crc=True)
-                    except Exception as error:  # decompressors have errors of their own
-                        span = (
-                            f"{record.message_start_time * NANO:.3f} s to "
-                            f"{record.message_end_time * NANO:.3f} s"
-                        )
-                        reason = (
-                            f"{path.name}: the chunk at byte {at} is corrupt ({_why(error)}); "
-                            f"its messages from {span} are lost"
-                        )
-                        self.faults.add("", record.message_start_time * NANO, reason, 0)
+        summary = mcap_summary(path)
+        # A lost chunk may have been the one that declared the channels.
+        schemas: dict[int, Schema] = dict(summary.schemas) if summary else {}
+        known = summary.channels.values() if summary else ()
+        channels = {each.id: self._channel(each, schemas) for each in known}
+        count = 0
+        for at, records in mcap_records(path, summary, self.faults):
+            for row, each in enumerate(records):
+                if isinstance(each, Schema):
+                    schemas[each.id] = each
+                elif isinstance(each, Channel):
+                    channels[each.id] = self._channel(each, schemas)
+                elif isinstance(each, Message):
+                    count += 1
+                    time, channel = each.log_time * NANO, channels.get(each.channel_id)
+                    if channel is None:
+                        self.faults.add("", time, "messages of a channel that is not declared")
                         continue
-                for row, each in enumerate(inner):
-                    if isinstance(each, Schema):
-                        schemas[each.id] = each
-                    elif isinstance(each, Channel):
-                        channels[each.id] = self._channel(each, schemas)
-                    elif isinstance(each, Message):
-                        newest = each.log_time * NANO
-                        channel = channels.get(each.channel_id)
-                        if channel is None:
-                            self.faults.add(
-                                "", newest, "messages of a channel that is not declared"
-                            )
-                            continue
-                        topic, kind, readable = channel
-                        if not readable:
-                            self.faults.add(topic, newest, "not in CDR, or without a type")
-                        elif topics is None or topic in topics:
-                            place = number, at, row
-                            yield RawMessage(topic, kind, newest, each.data, place)
+                    topic, kind, readable = channel
+                    if not readable:
+                        self.faults.add(topic, time, "not in CDR, or without a type")
+                    elif topics is None or topic in topics:
+                        yield RawMessage(topic, kind, time, each.data, (number, at, row))
+        told = summary.statistics.message_count if summary and summary.statistics else count
+        if told > count:
+            reason = f"of the {told} messages that {path.name} says it holds, {count} could be read"
+            self.faults.add("", None, reason, 0)
 
     def _channel(self, channel: Channel, schemas: dict[int, Schema]) -> tuple[str, str, bool]:
         schema = schemas.get(channel.schema_id)
@@ -235,7 +207,7 @@ class Storage:
                 elif topics is None or name in topics:
                     yield RawMessage(name, kinds[topic], stamp, data, (number, -1, row))
         except sqlite3.Error as error:
-            reason = f"{path.name} cannot be read any further: {_why(error)}"
+            reason = f"{path.name} cannot be read any further: {why(error)}"
             self.faults.add("", newest, reason, 0)
 
     def _database(self, number: int) -> sqlite3.Connection:
@@ -249,12 +221,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file() and path.suffix in (".mcap", ".db3"):
         return [path]
     if path.is_dir():
-        metadata = path / "metadata.yaml"
-        found: list[Path] = []
-        if metadata.is_file():
-            info = _metadata(metadata)
-            found = [path / Path(name).name for name in info.get("relative_file_paths", [])]
-            found = [file for file in found if file.is_file()]
+        found = [path / name for name in _named(path) if (path / name).is_file()]
         found = found or sorted(
             (*path.glob("*.mcap"), *path.glob("*.db3")), key=lambda p: (len(p.name), p.name)
         )
@@ -264,9 +231,15 @@ def _files(path: Path) -> list[Path]:
     raise BagError(f"bag {path}", got=got, expected="a rosbag2 folder, a .mcap or a .db3 file")
 
 
+def _named(path: Path) -> list[str]:
+    """The files that a bag's folder should hold, in order; none where nothing says so."""
+    return [Path(name).name for name in _metadata(path).get("relative_file_paths") or []]
+
+
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        info = yaml.safe_load(path.read_text())["rosbag2_bagfile_information"]
+        text = (path / "metadata.yaml").read_text()
+        info = yaml.safe_load(text)["rosbag2_bagfile_information"]
     except (yaml.YAMLError, OSError, KeyError, TypeError, UnicodeDecodeError):
         return {}
     return info if isinstance(info, dict) else {}
@@ -274,22 +247,8 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _is_compressed(path: Path) -> bool:
     """Whether rosbag2 compressed files or messages, outside of the storage's own compression."""
-    metadata = path / "metadata.yaml"
-    if not metadata.is_file():
-        return False
-    mode = str(_metadata(metadata).get("compression_mode") or "none").lower()
+    mode = str(_metadata(path).get("compression_mode") or "none").lower()
     return mode in ("file", "message")
-
-
-def _offset(reader: StreamReader) -> int:
-    return reader._stream.count
-
-
-def _why(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, CRCValidationError):
-        return "its checksum is wrong"
-    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
 
 
 def _unpack(path: Path, target: Path) -> Path:
@@ -299,5 +258,5 @@ def _unpack(path: Path, target: Path) -> Path:
             for connection, time, data in reader.messages():
                 writer.write(connection.topic, connection.msgtype, data, time * NANO)
     except (ReaderError, OSError, TypesysError, KeyError) as error:
-        raise BagError(f"bag {path}", got=_why(error), expected="a whole compressed bag") from error
+        raise BagError(f"bag {path}", got=why(error), expected="a whole compressed bag") from error
     return target

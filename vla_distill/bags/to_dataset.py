@@ -73,7 +73,7 @@ class BagImages:
             try:
                 image = self._image(entry)
             except PolicyError as error:
-                reason = f"{error}; the episode ends here"
+                reason = f"{error}; the episode is cut here"
                 self.broken = index, Fault(entry.value.topic, entry.stamp, reason)
                 raise
             yield image
@@ -125,6 +125,8 @@ def to_dataset(
     faults = FaultList()
     writer = DatasetWriter(out, cameras, size, config.fps, {"bag": bag.storage.path.name})
     try:
+        for old in writer.partial.glob("*/"):  # of a conversion that was killed
+            shutil.rmtree(old)
         names: list[tuple[str, int]] = []
         for done, episode in enumerate(episodes):
             tell(done, len(episodes))
@@ -165,7 +167,11 @@ def _write(
     config: ConversionConfig,
     faults: FaultList,
 ) -> list[tuple[str, int]]:
-    """Write a part as an episode of the dataset; returns its task and seed, or nothing."""
+    """Write a part as an episode of the dataset, or as more where images cannot be decoded.
+
+    Returns:
+        Their tasks and seeds.
+    """
     series = reference(bag, episode, config.source)
     due = np.array([frame.stamp for frame in part]) + 1.0 / config.fps
     actions = series.at(due)
@@ -176,30 +182,38 @@ def _write(
     known = np.asarray(np.isfinite(actions).all(axis=1))
     begin = int(np.argmax(known))
     end = begin + int(np.argmin(np.append(known[begin:], False)))
-    if not known.any() or end - begin < MIN_FRAMES:
-        faults.add("", part[0].stamp, "a part with too few frames with a command is left out")
-        return []
-    if end - begin < len(part):
-        lost = len(part) - (end - begin)
-        faults.add("", part[0].stamp, "frames without a known command are left out", lost)
-    part, actions = part[begin:end], actions[begin:end]
-    name = (episode.task or "bag", number)
-    while len(part) >= MIN_FRAMES:
+    if not known.any():
+        begin = end = len(part)
+    where = f"episode {episode.index}"
+    for gap in (part[:begin], part[end:]):
+        if gap:
+            reason = "frames without a known command are left out"
+            faults.add(where, gap[0].stamp, reason, len(gap))
+    names: list[tuple[str, int]] = []
+    todo = [(part[begin:end], actions[begin:end])] if begin < end else []
+    while todo:
+        part, actions = todo.pop()
+        if len(part) < MIN_FRAMES:
+            reason = f"frames are left out, as fewer than {MIN_FRAMES} are together"
+            faults.add(where, part[0].stamp, reason, len(part))
+            continue
+        name = (episode.task or "bag", number + len(names))
         images = {
             camera: BagImages(bag, [frame.images[camera] for frame in part], size)
             for camera in writer.cameras
         }
         try:
-            writer.add_episode(_episode_frames(episode, part, actions[: len(part)], images, name))
-            return [name]
+            writer.add_episode(_episode_frames(episode, part, actions, images, name))
+            names.append(name)
         except PolicyError:
             # Each camera has come to its own first one; as that is rare, it is written again.
             length, fault = min(
                 (each.broken for each in images.values() if each.broken), key=itemgetter(0)
             )
             faults.add(fault.topic, fault.time, fault.reason)
-            part = part[:length]
-    return []
+            cuts = slice(length + 1, None), slice(length)
+            todo += [(part[cut], actions[cut]) for cut in cuts if part[cut]]
+    return names
 
 
 def _episode_frames(

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from vla_distill.bags.fault import Fault
 
 Source = Literal["auto", "command", "commanded", "measured"]
 
 
 @dataclass(frozen=True)
 class Info:
-    """Tell what is in a bag: topics, parts, episodes, and all that is wrong with it."""
+    """Tell what is in a bag: topics, parts, episodes, and what is wrong with it."""
 
     bag: tyro.conf.Positional[Path]
     """A rosbag2 folder, a .mcap or a .db3 file."""
     mapping: Path | None = None
     """YAML file that says which topic plays which part."""
+    images: bool = False
+    """Decode every image too, and name those that cannot be."""
     json: bool = False
     """Print JSON."""
 
@@ -149,7 +154,8 @@ def _info(arguments: Info) -> int:
     from vla_distill.bags.info import describe, print_info
 
     bag = _read(arguments.bag, arguments.mapping)
-    found = describe(bag)
+    with _bar("decode images") as tell:
+        found = describe(bag, tell if arguments.images else None)
     if arguments.json:
         print(json.dumps(found, indent=1))
     else:
@@ -198,9 +204,8 @@ def _playable(arguments: Playable) -> int:
     from vla_distill.bags.playable import write_playable
 
     bag = _read(arguments.bag, arguments.mapping)
-    faults = write_playable(bag, arguments.out, arguments.instruction)
-    for fault in (*bag.faults, *faults):
-        print(f"warning: {fault}", file=sys.stderr)
+    _warn(bag.faults)
+    _warn(write_playable(bag, arguments.out, arguments.instruction))
     return 0
 
 
@@ -228,6 +233,7 @@ def _eval(arguments: Eval) -> int:
         else:
             for contender in contenders:
                 comparison.ask(contender, lambda count: tell(count, None))
+    _warn(comparison.faults)
     text = json.dumps(comparison.record(), indent=1, sort_keys=True) + "\n"
     if arguments.json is None and arguments.out is None:
         print(text, end="")
@@ -241,6 +247,11 @@ def _eval(arguments: Eval) -> int:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
     return 0
+
+
+def _warn(faults: Iterable[Fault]) -> None:
+    for fault in faults:
+        print(f"warning: {fault}", file=sys.stderr)
 
 
 class _bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def main(arguments: Arguments) -> int:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    for fault in bag.faults:
+        print(f"warning: {fault}", file=sys.stderr)
     print(f"{summary['equal']} of {summary['chunks']} chunks are the same to the bit")
     for result in differing[:10]:
         size = "" if result.position_mm is None else f" ({result.position_mm:.2g} mm)"

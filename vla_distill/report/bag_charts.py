@@ -15,6 +15,8 @@ from vla_distill.bags.scores import errors
 from vla_distill.report.charts import INK, SERIES, STYLE, new_figure, place_legend, to_svg
 
 RECORDED, COLORS = INK, (SERIES[0], SERIES[1])
+WIDTHS = (2.4, 1.2)
+"""Of the policies' ways: where they agree, the first shows below the second."""
 DASHED = (0, (3, 2))
 
 
@@ -57,10 +59,11 @@ def way_chart(names: Sequence[str], runs: Sequence[EpisodeRun], steps: int) -> s
         figure, axes = new_figure(3.6, 2.9)
         done = runs[0].done.poses
         axes.plot(done[:, 1] * 100, done[:, 0] * 100, color=RECORDED, linewidth=1.1)
-        for run, color in zip(runs, COLORS, strict=False):
+        widths = WIDTHS if len(runs) > 1 else WIDTHS[1:]
+        for run, color, width in zip(runs, COLORS, widths, strict=False):
             for each in run.asked:
                 points = each.chunk.targets[:steps]
-                axes.plot(points[:, 1] * 100, points[:, 0] * 100, color=color, linewidth=1.2)
+                axes.plot(points[:, 1] * 100, points[:, 0] * 100, color=color, linewidth=width)
         axes.set(xlabel="y [cm]", ylabel="x [cm]", aspect="equal")
         axes.margins(0.15)
         # As seen by someone standing behind the arm: x goes up, y to the left.

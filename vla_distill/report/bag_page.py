@@ -13,6 +13,7 @@ import numpy as np
 from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import Episode
 from vla_distill.bags.evaluation import Judgement
+from vla_distill.bags.fault import Fault
 from vla_distill.report import bag_charts as charts
 from vla_distill.report.bag_pictures import CLIP_FPS, EpisodePictures, worst_moments
 from vla_distill.report.dataset_page import clip
@@ -86,7 +87,7 @@ def write_bag_page(
         ],
         left_out=max(0, len(runs[0]) - MOST_EPISODES),
         faults=[str(fault) for fault in bag.faults]
-        + [f"{f['topic'] or 'bag'}: {f['reason']}" for f in candidates[0].judgement.faults],
+        + [str(Fault(**fault)) for fault in candidates[0].judgement.faults],
         footer=[{"name": name, "value": value} for name, value in facts.items()],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +117,13 @@ def _figures(candidates: Sequence[Candidate]) -> list[dict[str, str]]:
         {"name": "chunks", "value": _join(scores, "{}", "chunks")},
         {
             "name": "median position error",
-            "value": _join(scores, "{:.1f} mm", "position_error_mm", "median"),
+            "value": _join(scores, "{:.1f}", "position_error_mm", "median", unit=" mm"),
         },
         {"name": "gripper F1", "value": _join(scores, "{:.2f}", "gripper_f1")},
-        {"name": "cost of a chunk", "value": _join(scores, "{:.2f} GFLOP", "compute", "gflops")},
+        {
+            "name": "cost of a chunk",
+            "value": _join(scores, "{:.2f}", "compute", "gflops", unit=" GFLOP"),
+        },
     ]
 
 
@@ -233,7 +237,7 @@ def _get(values: Mapping[str, Any], *way: str) -> Any:
     return found
 
 
-def _join(scores: Sequence[Mapping[str, Any]], pattern: str, *way: str) -> str:
+def _join(scores: Sequence[Mapping[str, Any]], pattern: str, *way: str, unit: str = "") -> str:
     values = [_get(each, *way) for each in scores]
     texts = ["-" if value is None else pattern.format(value) for value in values]
-    return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+    return (texts[0] if len(set(texts)) == 1 else " / ".join(texts)) + unit

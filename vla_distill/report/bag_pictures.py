@@ -23,6 +23,8 @@ HEIGHT = 288
 RECORDED: Color = (255, 255, 255)
 COLORS: tuple[Color, ...] = ((66, 150, 255), (255, 140, 70))
 """Of the policies; those of the charts, brighter."""
+WIDTHS = (4, 2)
+"""Of the policies' ways [px]: where they agree, the first shows below the second."""
 CLIP_FPS = 10
 BEFORE, AFTER = 1.5, 1.5
 """Of a moment that is shown as a clip [s]."""
@@ -139,22 +141,23 @@ class EpisodePictures:
                 done = self._runs[0].done.at(due)[:, :3]
                 _line(picture, view.project(done[np.isfinite(done[:, 0])], tool), RECORDED)
                 break
-        for chunk, color in zip(chunks, COLORS, strict=False):
+        widths = WIDTHS if len(chunks) > 1 else WIDTHS[1:]
+        for chunk, color, width in zip(chunks, COLORS, widths, strict=False):
             if chunk is not None:
                 points = chunk.chunk.targets[:, :3].astype(np.float64)
-                _line(picture, view.project(points, tool), color)
+                _line(picture, view.project(points, tool), color, width)
 
 
-def _line(picture: Image, places: NDArray[np.float64], color: Color) -> None:
+def _line(picture: Image, places: NDArray[np.float64], color: Color, width: int = 2) -> None:
     """A way with a dark edge, so that it shows on light and dark, and a dot where it ends."""
-    height, width = picture.shape[:2]
+    size = picture.shape[1::-1]
     places = places[np.isfinite(places).all(axis=1)]
     # Far outside, drawing would overflow.
     places = places[(np.abs(places) < 10.0).all(axis=1)]
     if not len(places):
         return
-    pixels = np.round(places * (width, height) * 16).astype(np.int32)
-    for thickness, ink in ((4, (20, 20, 20)), (2, color)):
+    pixels = np.round(places * size * 16).astype(np.int32)
+    for thickness, ink in ((width + 2, (20, 20, 20)), (width, color)):
         cv2.polylines(picture, [pixels.reshape(-1, 1, 2)], False, ink, thickness, cv2.LINE_AA, 4)
         x, y = (int(value) for value in pixels[-1])
         cv2.circle(picture, (x, y), (thickness + 1) * 16, ink, -1, cv2.LINE_AA, 4)

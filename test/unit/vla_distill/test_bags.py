@@ -220,12 +220,15 @@ def test_a_corrupt_chunk_costs_that_chunk_alone(tmp_path):
     assert len(bag.states) < 1501
 
 
-@pytest.mark.parametrize("content", [b"", b"not a bag", b"\x89MCAP0\r\n"])
-def test_a_file_that_is_no_bag_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "is empty"), (b"not a bag", "cannot be read"), (b"\x89MCAP0\r\n", "cannot be read")],
+)
+def test_a_file_that_is_no_bag_is_named(tmp_path, content, why):
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     bag = read_bag(path)
-    assert "cannot be read" in reasons(bag) and "no message" in reasons(bag)
+    assert why in reasons(bag) and "no message" in reasons(bag)
     with pytest.raises(BagError, match="no state"):
         split(bag)
 
