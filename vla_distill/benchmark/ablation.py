@@ -6,7 +6,8 @@ an interrupted ablation goes on. All rows see the same seeds, and differences ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import read_recipe
 
-SCRATCH = "small_scratch"
 RECIPES = (
     "efficientvla", "random_tokens", "uniform_tokens", "deepest_layers", "random_layers",
     "few_steps", "fastv", "vla_cache",
@@ -35,14 +35,15 @@ class AblationConfig(ComparisonConfig):
         policy: folder of the plain policy.
         data: dataset to calibrate on.
         recipes: names or files.
-        small_scratch: folder of a small policy trained from scratch, or None.
+        others: folders of further policies by the name of their row, e.g. of a student, or of a
+            small one trained from scratch.
         samples: observations to calibrate on.
     """
 
     policy: Path = field(kw_only=True)
     data: Path = field(kw_only=True)
     recipes: Sequence[str] = RECIPES
-    small_scratch: Path | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
     samples: int = 256
 
 
@@ -56,20 +57,21 @@ def run(config: AblationConfig) -> Iterator[dict[str, Any]]:
         DistillError: the work folder holds policies of another plain policy.
         PolicyError: a recipe or policy is not there or does not fit.
     """
-    yield from compare(config, dict(_prepare(config)))
+    draw = functools.cache(lambda: draw_observations(config.data, config.samples))
+    yield from compare(config, dict(_prepare(config, draw)), draw)
 
 
-def _prepare(config: AblationConfig) -> Iterator[tuple[str, Path]]:
+def _prepare(
+    config: AblationConfig, draw: Callable[[], Sequence[Observation]]
+) -> Iterator[tuple[str, Path]]:
     """Folder of each policy by the row's name; accelerates those that are not there yet."""
     yield PLAIN, config.policy
     plain = load_policy(config.policy)
-    seen: list[Observation] = []
     for source in config.recipes:
         recipe = read_recipe(source)
         folder = config.work / "policies" / recipe.name
         if not (folder / "config.json").is_file():
-            seen = seen or draw_observations(config.data, config.samples)
-            save_policy(accelerate(plain, recipe, seen), folder)
+            save_policy(accelerate(plain, recipe, draw()), folder)
         made = recipe_of(load_policy(folder))
         if made.origin != plain.policy_hash or made.methods != recipe.methods:
             raise DistillError(
@@ -78,5 +80,4 @@ def _prepare(config: AblationConfig) -> Iterator[tuple[str, Path]]:
                 expected=f"{recipe.name} for {plain.policy_hash}: remove the folder",
             )
         yield recipe.name, folder
-    if config.small_scratch is not None:
-        yield SCRATCH, config.small_scratch
+    yield from config.others.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,17 @@ class ComparisonConfig:
 
 
 def compare(
-    config: ComparisonConfig, folders: Mapping[str, Path], seen: Sequence[Observation] = ()
+    config: ComparisonConfig,
+    folders: Mapping[str, Path],
+    draw: Callable[[], Sequence[Observation]] = tuple,
 ) -> Iterator[dict[str, Any]]:
     """Make the table, row by row; a row stands when it is yielded.
 
     Args:
         config: how.
         folders: of the policies by name, the plain one (:data:`PLAIN`) first.
-        seen: observations to time chunks on, where what runs depends on them; none takes noise.
+        draw: gives observations to time chunks on, where what runs depends on them; none takes
+            noise.
 
     Yields:
         ``name``; ``success``, ``low``, ``high`` with latency none, the same as ``measured_*`` with
@@ -69,7 +72,7 @@ def compare(
     Raises:
         PolicyError: a policy is not there.
     """
-    times = _times(config, folders, seen)
+    times = _times(config, folders, draw)
     plain: dict[str, Evaluation] = {}
     base_gflops = 0.0
     for name, folder in folders.items():
@@ -89,7 +92,9 @@ def compare(
 
 
 def _times(
-    config: ComparisonConfig, folders: Mapping[str, Path], seen: Sequence[Observation]
+    config: ComparisonConfig,
+    folders: Mapping[str, Path],
+    draw: Callable[[], Sequence[Observation]],
 ) -> dict[str, dict[str, Any]]:
     """Milliseconds, speed-up and its bound; measured once, before the machine is busy."""
     path = config.work / "times.json"
@@ -98,7 +103,7 @@ def _times(
         return known
     policies = {name: load_policy(folder) for name, folder in folders.items()}
     base = policies[PLAIN]
-    times = time_in_turns(policies, config.chunks, seen)
+    times = time_in_turns(policies, config.chunks, draw())
     whole = count(base.config, Recipe(), TEXT_TOKENS)["stages"]
     rows: dict[str, dict[str, Any]] = {}
     spent = {stage: times[PLAIN][stage]["median"] for stage in STAGES}

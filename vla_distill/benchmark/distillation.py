@@ -134,7 +134,7 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         folders[name] = folder
     if config.small_scratch is not None:
         folders["small_scratch"] = config.small_scratch
-    for row in compare(config, folders, seen):
+    for row in compare(config, folders, lambda: seen):
         yield {"arm": row["name"].split("#")[0], **row}
 
 

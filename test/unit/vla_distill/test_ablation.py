@@ -12,6 +12,7 @@ from vla_distill.benchmark import ablation, comparison
 from vla_distill.benchmark.ablation import AblationConfig, run
 from vla_distill.benchmark.ablation_page import page
 from vla_distill.benchmark.comparison_page import draw_pareto
+from vla_distill.cli import main as cli
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.episode import EpisodeResult
 from vla_distill.evaluation.evaluation import Evaluation, EvaluationConfig
@@ -61,7 +62,7 @@ def config(tmp_path, monkeypatch) -> AblationConfig:
     shallow.write_text("methods: {layer_importance: {keep: 2}, few_steps: {steps: 1}}\n")
     return AblationConfig(
         policy=folder, data=tmp_path, work=tmp_path / "work", tasks=("reach", "pick"),
-        recipes=(str(shallow),), small_scratch=folder, episodes=8, samples=2, chunks=2,
+        recipes=(str(shallow),), others={"small_scratch": folder}, episodes=8, samples=2, chunks=2,
     )  # fmt: skip
 
 
@@ -95,3 +96,9 @@ def test_a_folder_of_another_policy_is_refused(config, monkeypatch) -> None:
     save_policy(VlaPolicy.random("test", seed=1), config.policy)
     with pytest.raises(DistillError, match="remove the folder"):
         list(run(config))
+
+
+def test_other_policies_have_a_name_and_a_folder(capsys) -> None:
+    words = ["bench", "ablation", "--policy", "p", "--data", "d", "--others", "student"]
+    assert cli.main(words) == 2
+    assert "--others: got student, expected NAME=DIR" in capsys.readouterr().err

@@ -18,7 +18,7 @@ class Ablation:
         data: dataset to calibrate on.
         work: folder for policies, journals and times, so that an interrupted run goes on.
         recipes: instead of all rows, separated by commas.
-        small_scratch: folder of a small policy trained from scratch, as one more row.
+        others: further policies as rows, e.g. student=checkpoints/student,small_scratch=DIR.
         suite: suite of tasks.
         tasks: only these, separated by commas.
         episodes: episodes a task, of each row and latency.
@@ -34,7 +34,7 @@ class Ablation:
     data: Path
     work: Path = Path("runs/ablation")
     recipes: str = ""
-    small_scratch: Path | None = None
+    others: str = ""
     suite: str = "arx5"
     tasks: str = ""
     episodes: int = 100
@@ -63,7 +63,7 @@ def main(arguments: Ablation) -> int:
         work=arguments.work,
         tasks=pick_tasks(arguments.suite, arguments.tasks),
         recipes=words(arguments.recipes) or RECIPES,
-        small_scratch=arguments.small_scratch,
+        others=_folders(arguments.others),
         episodes=arguments.episodes,
         seed=arguments.seed,
         samples=arguments.samples,
@@ -91,3 +91,16 @@ def main(arguments: Ablation) -> int:
     (arguments.docs / "efficientvla_ablation.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _folders(text: str) -> dict[str, Path]:
+    """Folders by name, of NAME=DIR,NAME=DIR."""
+    from vla_distill.errors import DistillError
+
+    found = {}
+    for word in words(text):
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder):
+            raise DistillError("--others", got=word, expected="NAME=DIR")
+        found[name] = Path(folder)
+    return found
