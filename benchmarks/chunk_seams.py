@@ -1,10 +1,13 @@
 """The seams between chunks, by three ways of joining them and with latency: smooth? successful?
 
-python benchmarks/chunk_seams.py --json benchmarks/results/chunk_seams.json
+python benchmarks/chunk_seams.py --json benchmarks/results/chunk_seams.json \
+    --page docs/results/chunk_seams.md
 
 Latency-true: the world goes on while the policy thinks, for the time that a chunk takes here plus
 some that is added; real-time chunking pays for its guidance. All rows run the same seeds. The last
-rows lose, delay and reorder chunks on their way. An interrupted run goes on with the next row.
+rows lose, delay and reorder chunks on their way. An interrupted run goes on with the next row. What
+a chunk takes is measured once, before the first row: ``--rows 0`` does that alone, on a quiet
+machine.
 
 With latency, a chunk that repeats what is frozen has no jump where it takes over, by construction;
 whether it only comes later shows in the roughness, the mean change of velocity over all ticks.
@@ -15,11 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _seams_page import draw, page
 
 os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
 
@@ -48,21 +53,30 @@ CLAIM = 0.5
 """The jump with real-time chunking shall be at most this share of plain switching's."""
 
 
+def own_latency(policy: Policy, arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """What a chunk takes here with each way of joining them [ms]."""
+    scene = moments(policy, specs(arguments.tasks.split(","), [arguments.seed])[0])
+    return {
+        name: latencies.measure(policy, scene, repeats=arguments.chunks, chunking=name)
+        for name in CHUNKINGS
+    }
+
+
 def play(
-    policy: Policy, arguments: argparse.Namespace, chunking: str, added_ms: int, bad_link: bool
+    policy: Policy,
+    arguments: argparse.Namespace,
+    own_ms: Sequence[float],
+    chunking: str,
+    added_ms: int,
+    bad_link: bool,
 ) -> list[EpisodeResult]:
     """Run the episodes of a row."""
-    tasks, seeds = (
-        arguments.tasks.split(","),
-        range(arguments.seed, arguments.seed + arguments.episodes),
-    )
-    scene = moments(policy, specs(tasks, seeds)[0])
-    own = latencies.measure(policy, scene, repeats=arguments.chunks, chunking=chunking)
-    latency = Latency(tuple(1e-3 * (ms + added_ms) for ms in own), f"measured + {added_ms}")
+    latency = Latency(tuple(1e-3 * (ms + added_ms) for ms in own_ms), f"measured + {added_ms}")
     config = RolloutConfig(
         latency=latency, chunking=chunking, faults=BAD_LINK if bad_link else StreamFaults()
     )
-    return run(policy, tasks, seeds, arguments.batch, config=config)
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
+    return run(policy, arguments.tasks.split(","), seeds, arguments.batch, config=config)
 
 
 def row(results: list[EpisodeResult]) -> dict[str, Any]:
@@ -97,6 +111,13 @@ def compare(plain: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def write(record: dict[str, Any], path: Path | None) -> None:
+    """Write what there is, if there is a path for it."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Run the rows that are missing, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -106,7 +127,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20_000, help="first seed")
     parser.add_argument("--batch", type=int, default=10, help="episodes stepped together")
     parser.add_argument("--chunks", type=int, default=40, help="chunks timed for each row")
+    parser.add_argument("--rows", type=int, default=12, help="run at most so many rows")
     parser.add_argument("--json", type=Path, help="write the result here, and go on from it")
+    parser.add_argument("--page", type=Path, help="write table (.md) and plot (.png) here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = {name: getattr(arguments, name) for name in ("policy", "tasks", "episodes", "seed")}
@@ -114,16 +137,20 @@ def main() -> None:
     if arguments.json and arguments.json.is_file():
         before = json.loads(arguments.json.read_text(encoding="utf-8"))
         if {name: before.get(name) for name in settings} == settings:
-            record["rows"] = before["rows"]
+            record |= {"rows": before["rows"], "own_ms": before["own_ms"]}
     record |= {"commit": commit(), "machine": machine(), "command": command()}
     policy = load_policy(arguments.policy)
+    if "own_ms" not in record:
+        record["own_ms"] = own_latency(policy, arguments)
+        write(record, arguments.json)
     wanted = [(name, ms, False) for ms in ADDED_MS for name in CHUNKINGS]
     wanted += [(name, 0, True) for name in CHUNKINGS]
     have = {(one["chunking"], one["added_ms"], one["bad_link"]): one for one in record["rows"]}
-    for key in track([key for key in wanted if key not in have], "rows"):
+    missing = [key for key in wanted if key not in have]
+    for key in track(missing[: arguments.rows], "rows"):
         chunking, added_ms, bad_link = key
         one = {"chunking": chunking, "added_ms": added_ms, "bad_link": bad_link}
-        one |= row(play(policy, arguments, *key))
+        one |= row(play(policy, arguments, record["own_ms"][chunking], *key))
         have[key] = one
         one["against_switch"] = compare(have["switch", added_ms, bad_link], one)
         record["rows"].append(one)
@@ -133,9 +160,11 @@ def main() -> None:
             f" ({one['against_switch']['jump_ratio']:.2f} of switch), roughness"
             f" {one['against_switch']['roughness_ratio']:.2f} of switch, refused {one['refused']}"
         )
-        if arguments.json:
-            arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write(record, arguments.json)
+    if arguments.page:
+        picture = arguments.page.with_suffix(".png")
+        draw(record["rows"], picture)
+        arguments.page.write_text(page(record, picture.name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ def stages(tap: Tap) -> dict[str, list[float]]:
 
     for stamp, parts in tap.chunks.items():
         used = tap.first_use.get(stamp)
-        known = [at["/clock"], at["action_chunk"], *cameras]
+        known = [at[topic] for topic in ("/clock", "action_chunk", "joint_states", "ee_state")]
+        known += cameras
         if used is None or any(stamp not in each for each in known):
             continue
         if any(used not in at[topic] for topic in ("ee_state", "ee_command", "joint_commands")):
@@ -168,6 +169,9 @@ def stages(tap: Tap) -> dict[str, list[float]]:
         waited = max(state - chunk, 0.0)
         note("render", images - begin)
         note("image_to_model", chunk - images - model)
+        note("image_to_joints", at["joint_states"][stamp] - images)
+        note("joints_to_state", at["ee_state"][stamp] - at["joint_states"][stamp])
+        note("state_to_model", chunk - at["ee_state"][stamp] - model)
         for name, milliseconds in parts.items():
             note(f"model_{name}", 1e-3 * milliseconds)
         note("wait_for_state", waited)

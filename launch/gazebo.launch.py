@@ -13,7 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from vla_arm.joint_table import get_arm
 from vla_arm.urdf import control_urdf
-from vla_policy_node.bring_up import has, lifecycle_node, state_publisher, text
+from vla_policy_node.bring_up import has, lifecycle_node, rviz, state_publisher, text
 
 # Name, default, meaning, choices.
 ARGUMENTS = [
@@ -23,6 +23,7 @@ ARGUMENTS = [
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
     ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
     ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
+    ("rviz", "false", "open RViz, where it is installed", ["true", "false"]),
     ("namespace", "", "namespace of our nodes and their topics", None),
     ("log_level", "info", "what the nodes log", ["debug", "info", "warn", "error"]),
 ]
@@ -39,6 +40,7 @@ def generate_launch_description():
         ("world", "gazebo/table.sdf", "SDF file of the world"),
         ("controllers_file", "gazebo/controllers.yaml", "YAML file of the controllers"),
         ("bridge_file", "gazebo/bridge.yaml", "YAML file of the topics that are bridged"),
+        ("rviz_config", "rviz/arm.rviz", "configuration of RViz"),
     ):
         path = PathJoinSubstitution([FindPackageShare("lean_vla"), "config", file])
         arguments.append(DeclareLaunchArgument(name, default_value=path, description=meaning))
@@ -68,6 +70,7 @@ def generate_launch_description():
             ),
             *arm,
             *policy,
+            rviz(use_sim_time=True),
         ]
     )
 

@@ -3,12 +3,11 @@
 import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from vla_policy_node.bring_up import description, has, lifecycle_node, text
+from vla_policy_node.bring_up import description, has, lifecycle_node, rviz, text
 
 # Name, default (None: must be given), meaning, choices.
 ARGUMENTS = [
@@ -36,6 +35,8 @@ ARGUMENTS = [
     ("rviz", "false", "open RViz, where it is installed", ["true", "false"]),
     ("log_level", "info", "what the nodes log", ["debug", "info", "warn", "error"]),
 ]
+
+PLACE = ("--x", "--y", "--z", "--yaw", "--pitch", "--roll")
 
 
 def generate_launch_description():
@@ -71,14 +72,9 @@ def generate_launch_description():
         policy_host=text("policy_host"),
         chunking=text("chunking"),
     )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", LaunchConfiguration("rviz_config")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
     transforms = [OpaqueFunction(function=camera_transforms)] if has("tf2_ros") else []
-    return LaunchDescription([*arguments, *arm, *policy, *description("model"), *transforms, rviz])
+    view = rviz(images=cameras)
+    return LaunchDescription([*arguments, *arm, *policy, *description("model"), *transforms, view])
 
 
 def camera_transforms(context):
@@ -90,7 +86,10 @@ def camera_transforms(context):
             package="tf2_ros",
             executable="static_transform_publisher",
             namespace=LaunchConfiguration("namespace"),
-            arguments=[*(str(value) for value in camera["pose"]), camera["parent"], frame],
+            arguments=[
+                *("--frame-id", camera["parent"], "--child-frame-id", frame),
+                *(w for word in zip(PLACE, camera["pose"], strict=True) for w in map(str, word)),
+            ],
             remappings=[("/tf_static", "tf_static")],
         )
         for frame, camera in cameras.items()

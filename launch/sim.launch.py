@@ -1,17 +1,9 @@
 """The simulated arm with a policy that follows instructions: sim_node, arm_node, policy_node."""
 
-from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    EmitEvent,
-    LogInfo,
-    RegisterEventHandler,
-    SetEnvironmentVariable,
-)
+from launch.actions import DeclareLaunchArgument, EmitEvent, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown, matches_action
+from launch.events import Shutdown
 from launch.substitutions import (
     AndSubstitution,
     EnvironmentVariable,
@@ -21,12 +13,12 @@ from launch.substitutions import (
     NotSubstitution,
     PathJoinSubstitution,
 )
-from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
-from lifecycle_msgs.msg import Transition
+
+from vla_arm.joint_table import X5
+from vla_arm.urdf import urdf
+from vla_policy_node.bring_up import boolean, has, lifecycle_node, rviz, state_publisher, text
 
 TASKS = [
     "reach",
@@ -76,10 +68,9 @@ ARGUMENTS = [
     ("namespace", "", "namespace of all nodes and topics, /clock and /tf included", None),
     ("use_sim_time", "true", "stamps are simulated time, from /clock", ["true", "false"]),
     ("viewer", "false", "open MuJoCo's viewer, where there is a screen", ["true", "false"]),
+    ("rviz", "false", "open RViz, where it is installed", ["true", "false"]),
     ("log_level", "info", "what the nodes log", ["debug", "info", "warn", "error"]),
 ]
-# With a namespace, each robot has a clock and transforms of its own.
-REMAPPINGS = [("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")]
 
 
 def generate_launch_description():
@@ -91,32 +82,18 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
         for name, default, text, choices in ARGUMENTS
     ]
-    arguments.append(
-        DeclareLaunchArgument(
+    for name, file, meaning in (
+        (
             "params_file",
-            default_value=PathJoinSubstitution(
-                [FindPackageShare("lean_vla"), "config", "sim.yaml"]
-            ),
-            description="YAML file of node parameters; the arguments above win over it",
-        )
-    )
-    published = "robot_state_publisher" in get_packages_with_prefixes()
-
-    def node(executable, **parameters):
-        return LifecycleNode(
-            package="lean_vla",
-            executable=executable,
-            name=executable,
-            namespace=LaunchConfiguration("namespace"),
-            output="both",
-            emulate_tty=True,
-            sigkill_timeout="20",  # a busy machine takes its time to let go of MuJoCo and torch
-            parameters=[LaunchConfiguration("params_file"), parameters],
-            remappings=REMAPPINGS,
-            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-        )
-
-    sim = node(
+            "sim.yaml",
+            "YAML file of node parameters; arguments win over it",
+        ),
+        ("rviz_config", "rviz/arm.rviz", "configuration of RViz"),
+    ):
+        path = PathJoinSubstitution([FindPackageShare("lean_vla"), "config", file])
+        arguments.append(DeclareLaunchArgument(name, default_value=path, description=meaning))
+    published = has("robot_state_publisher")
+    sim = lifecycle_node(
         "sim_node",
         task=text("task"),
         seed=ParameterValue(LaunchConfiguration("seed"), value_type=int),
@@ -125,13 +102,13 @@ def generate_launch_description():
         publish_clock=boolean("use_sim_time"),
         viewer=boolean("viewer"),
     )
-    arm = node(
+    arm = lifecycle_node(
         "arm_node",
         lockstep=ParameterValue(lockstep, value_type=bool),
         use_sim_time=boolean("use_sim_time"),
         publish_tf=not published,
     )
-    policy = node(
+    policy = lifecycle_node(
         "policy_node",
         policy=text("policy"),
         instruction=text("instruction"),
@@ -155,85 +132,10 @@ def generate_launch_description():
                 event=Shutdown(reason="mode lockstep needs use_sim_time"),
                 condition=IfCondition(timeless),
             ),
-            *bring_up(sim),
-            *bring_up(arm),
-            *bring_up(policy),
-            *([state_publisher()] if published else []),
+            *sim,
+            *arm,
+            *policy,
+            *([state_publisher(urdf(X5), boolean("use_sim_time"))] if published else []),
+            rviz(use_sim_time=boolean("use_sim_time")),
         ]
     )
-
-
-def state_publisher():
-    """All links on /tf, where robot_state_publisher is installed."""
-    from vla_arm.joint_table import get_arm
-    from vla_arm.urdf import urdf
-
-    return Node(
-        package="robot_state_publisher",
-        executable="robot_state_publisher",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[
-            {"robot_description": urdf(get_arm("X5")), "use_sim_time": boolean("use_sim_time")}
-        ],
-        remappings=REMAPPINGS,
-    )
-
-
-def text(name):
-    return ParameterValue(LaunchConfiguration(name), value_type=str)
-
-
-def boolean(name):
-    return ParameterValue(LaunchConfiguration(name), value_type=bool)
-
-
-def change(node, transition):
-    return EmitEvent(
-        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
-    )
-
-
-def bring_up(node):
-    """Configure all at once, since loading the policy takes longest; activate as they are ready.
-
-    Any order is safe: the arm moves only when states, images and an instruction have come.
-    """
-    activate = change(node, Transition.TRANSITION_ACTIVATE)
-    name = node.node_executable
-    ended = Shutdown(reason=f"{name} has ended")
-    return [
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                start_state="configuring",
-                goal_state="inactive",
-                entities=[activate],
-            )
-        ),
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                goal_state="active",
-                entities=[LogInfo(msg=f"{name} is active")],
-            )
-        ),
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                start_state="configuring",
-                goal_state="unconfigured",
-                entities=[EmitEvent(event=Shutdown(reason=f"{name} could not be configured"))],
-            )
-        ),
-        RegisterEventHandler(
-            OnProcessExit(
-                target_action=node,
-                # One shutdown is enough: launch fails on a second.
-                on_exit=lambda event, context: (
-                    [] if context.is_shutdown else [EmitEvent(event=ended)]
-                ),
-            )
-        ),
-        node,
-        change(node, Transition.TRANSITION_CONFIGURE),
-    ]

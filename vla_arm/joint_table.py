@@ -7,7 +7,7 @@ are placeholders; the ones here are the SDK configuration's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +111,32 @@ X5 = ArmModel(
     eef_offset=(0.145, 0.0, 0.0),
     finger_origin=(0.0866, 0.0249, 0.0),
 )
-L5 = replace(X5, name="L5", eef_offset=(0.155, 0.0, 0.0))
+L5 = ArmModel(
+    name="L5",
+    joints=(
+        Joint("joint1", (0, 0, 0.0565), (0, 0, 0), (0, 0, 1), -3.14, 2.618, 5.0, 30.0, 0.09728),
+        Joint("joint2", (0.02, 0, 0.047), (0, 0, 0), (0, 1, 0), -0.05, 3.5, 5.0, 40.0, 1.1477),
+        Joint("joint3", (-0.264, 0, 0), (-math.pi, 0, 0), (0, 1, 0), -0.1, 3.2, 5.5, 30.0, 0.66),
+        Joint("joint4", (0.245, 0, -0.06), (0, 0, 0), (0, 1, 0), -1.6, 1.55, 5.5, 15.0, 0.11714),
+        Joint(
+            "joint5",
+            (0.06775, -0.00005, -0.0865),
+            (0, 0, 0),
+            (0, 0, 1),
+            -1.57,
+            1.57,
+            5.0,
+            10.0,
+            0.6353,
+        ),
+        Joint(
+            "joint6", (0.02895, 0, 0.0865), (-math.pi, 0, 0), (1, 0, 0), -2.0, 2.0, 5.0, 10.0, 0.581
+        ),
+    ),
+    base_mass=0.42272,
+    eef_offset=(0.155, 0.0, 0.0),
+    finger_origin=X5.finger_origin,
+)
 
 HOME: NDArray[np.float64] = np.array([-0.00333, 1.6964, 1.65892, -1.53331, 0.0, -0.00333])
 """Gripper straight down at x 0.30, y 0, z 0.17 m: both cameras see the table [rad]."""

@@ -12,6 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from vla_arm.joint_table import ArmModel, Joint, Vector
 
+Capsule = tuple[Vector, Vector, float]
+"""From, to, radius [m]."""
 _GEOM = mujoco.mjtGeom
 DARK = (0.16, 0.16, 0.18, 1.0)
 METAL = (0.42, 0.43, 0.46, 1.0)
@@ -38,18 +40,6 @@ CAMERA_TARGET = (0.165, 0.0, 0.012)
 CAMERA_FOVY = 75.0
 """Vertical field of view of the wrist camera [deg]."""
 
-# Each link's capsules (from, to, radius), in the link's frame [m].
-_CAPSULES: tuple[tuple[tuple[Vector, Vector, float], ...], ...] = (
-    (((0.0, 0.0, 0.0), (0.02, 0.0, 0.035), 0.034),),
-    (((0.0, 0.0, 0.0), (-0.264, 0.0, 0.0), 0.026),),
-    (
-        ((0.0, 0.0, 0.0), (0.04, 0.0, -0.056), 0.024),
-        ((0.04, 0.0, -0.056), (0.245, 0.0, -0.056), 0.022),
-    ),
-    (((0.0, 0.0, 0.0), (0.06575, -0.001, 0.0), 0.022),),
-    (((0.0, 0.0, 0.065), (0.0, 0.0, 0.10), 0.022),),
-    (((0.0, 0.0, 0.0), (0.03, 0.0, 0.0), 0.022),),
-)
 # Neighbours overlap: links meet in their joints, the wrist is compact, closed fingers touch.
 _NEIGHBOURS = (
     ("base_link", "link1"),
@@ -98,8 +88,8 @@ def arm_spec(arm: ArmModel) -> mujoco.MjSpec:
         mass=arm.base_mass,
         rgba=DARK,
     )
-    for index, joint in enumerate(arm.joints):
-        body = _add_link(spec, body, index, joint)
+    for index, (joint, capsules) in enumerate(zip(arm.joints, _capsules(arm), strict=True)):
+        body = _add_link(spec, body, index, joint, capsules)
     _add_palm(body, arm)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         _add_finger(body, arm, side, sign)
@@ -109,8 +99,26 @@ def arm_spec(arm: ArmModel) -> mujoco.MjSpec:
     return spec
 
 
+def _capsules(arm: ArmModel) -> tuple[tuple[Capsule, ...], ...]:
+    """Each link's capsules in its frame; the long ones end where the next joint is."""
+    _, _, elbow, wrist, turn, _ = (joint.origin for joint in arm.joints)
+    bend = (0.04, 0.0, wrist[2])
+    return (
+        (((0.0, 0.0, 0.0), (0.02, 0.0, 0.035), 0.034),),
+        (((0.0, 0.0, 0.0), elbow, 0.026),),
+        (((0.0, 0.0, 0.0), bend, 0.024), (bend, wrist, 0.022)),
+        (((0.0, 0.0, 0.0), (turn[0], turn[1], 0.0), 0.022),),
+        (((0.0, 0.0, 0.065), (0.0, 0.0, 0.10), 0.022),),
+        (((0.0, 0.0, 0.0), (0.03, 0.0, 0.0), 0.022),),
+    )
+
+
 def _add_link(
-    spec: mujoco.MjSpec, parent: mujoco.MjsBody, index: int, joint: Joint
+    spec: mujoco.MjSpec,
+    parent: mujoco.MjsBody,
+    index: int,
+    joint: Joint,
+    capsules: tuple[Capsule, ...],
 ) -> mujoco.MjsBody:
     """Add a link, its hinge and its servo."""
     name = f"link{index + 1}"
@@ -124,7 +132,6 @@ def _add_link(
         limited=mujoco.mjtLimited.mjLIMITED_TRUE,
         armature=ARMATURE[index],
     )
-    capsules = _CAPSULES[index]
     for part, (start, end, radius) in enumerate(capsules):
         body.add_geom(
             name=f"{name}_{part}",

@@ -20,6 +20,12 @@ _LARGER_IS_LOOSER = (
     "gripper_rate",
     "orientation_jump",
     "observation_timeout",
+    # Not live, but a node that was cleaned up takes them anew.
+    "command_timeout",
+    "joint_states_timeout",
+    "home_speed",
+    "slow_scale",
+    "lockstep",
 )
 _SMALLER_IS_LOOSER = (
     "workspace_min_x",
@@ -30,14 +36,19 @@ _SMALLER_IS_LOOSER = (
 )
 
 
+def speed_share(settings: ArmSettings) -> float:
+    """Share of all speeds that the hardware mode allows."""
+    slow = settings.backend == "arx5" and settings.hardware_mode == "slow"
+    return settings.slow_scale if slow else 1.0
+
+
 def limits_of(settings: ArmSettings) -> ArmLimits:
     """Return the limits of the settings.
 
     Raises:
         ArmError: the workspace is empty.
     """
-    slow = settings.backend == "arx5" and settings.hardware_mode == "slow"
-    share = settings.slow_scale if slow else 1.0
+    share = speed_share(settings)
     low = settings.workspace_min_x, settings.workspace_min_y, settings.workspace_min_z
     high = settings.workspace_max_x, settings.workspace_max_y, settings.workspace_max_z
     return ArmLimits(

@@ -17,7 +17,7 @@ from vla_arm.joint_table import get_arm
 from vla_arm.kinematics import ArmKinematics
 from vla_policy import conversions
 from vla_policy.errors import PolicyError
-from vla_policy_node.arm_limits import limits_of, refusal
+from vla_policy_node.arm_limits import limits_of, refusal, speed_share
 from vla_policy_node.backends import make_backend
 from vla_policy_node.clock import Arrival, FrozenClock, StampJump
 from vla_policy_node.homing import Homing
@@ -39,12 +39,15 @@ class ArmNode(SettingsNode[ArmSettings]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("arm_node", ArmSettings, **options)
+        self._latched: tuple[Reason, str] | None = None
 
     def configure(self) -> None:
         """Build the controller and connect the backend."""
         settings = self.settings
         arm = get_arm(settings.arm)
         self._controller = EndEffectorController(arm, limits_of(settings), CONTROL_DT)
+        if self._latched:  # a stop outlives a clean-up
+            self._controller.stop()
         self._kinematics = ArmKinematics(arm)
         self._commands, self._states = Arrival(), Arrival()
         self._jump = StampJump(settings.restart_gap)
@@ -53,7 +56,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._measured: ArmState | None = None
         self._last: tuple[tuple[float, int, int], JointCommand] | None = None
         self._state, self._reason, self._text = ArmStatus.INACTIVE, Reason.OK, "not active"
-        self._fault, self._stop_cause = "", (Reason.ESTOP, "")
+        self._fault = ""
         self._refused_since: float | None = None
         self._refusing = 0.0
         self._steps = self._flooded = 0
@@ -80,7 +83,10 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._commands.forget()
         self._measured, self._fault = None, ""
         self._engaged = False
-        self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, "no joint_states yet")
+        if self._latched:
+            self._enter(ArmStatus.ESTOP, *self._latched)
+        else:
+            self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, "no joint_states yet")
 
     def deactivate(self) -> None:
         """Hold the arm where it was last sent."""
@@ -253,8 +259,8 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._hold(reason)
         self._backend.damp()
         self._engaged = False
-        self._stop_cause = reason, f"{text}; stopped until reset_estop"
-        self._enter(ArmStatus.ESTOP, *self._stop_cause)
+        self._latched = reason, f"{text}; stopped until reset_estop"
+        self._enter(ArmStatus.ESTOP, *self._latched)
 
     def _on_emergency_stop(self, message: Bool) -> None:
         if message.data:
@@ -275,7 +281,7 @@ class ArmNode(SettingsNode[ArmSettings]):
             if self._measured is not None:
                 self._controller.reset(self._measured.positions, self._measured.gripper)
         self._controller.reset_stop()
-        self._last = None
+        self._latched = self._last = None
         if self._state == ArmStatus.ESTOP:
             self._enter(*self._rest())
         response.success, response.message = True, "released"
@@ -286,7 +292,8 @@ class ArmNode(SettingsNode[ArmSettings]):
             response.success, response.message = False, f"the arm is not READY: {self._text}"
             return response
         gripper = float(self._controller.commanded_pose()[6])
-        self._homing = Homing(self._measured.positions, gripper, self.settings.home_speed)
+        speed = self.settings.home_speed * speed_share(self.settings)
+        self._homing = Homing(self._measured.positions, gripper, speed)
         self._enter(ArmStatus.MOVING, Reason.OK, "moving home")
         response.success = True
         response.message = f"moving home, {self._homing.duration:.1f} s"
@@ -299,7 +306,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         if not command.accepted:
             self._homing = None
             self._enter(ArmStatus.HOLD, command.reason, f"moving home: {command.reason.text}")
-        elif homing.done:
+        elif homing.done and not command.limited:  # else it is still on its way
             self._homing = None
             self._enter(*self._rest())
 
@@ -310,8 +317,8 @@ class ArmNode(SettingsNode[ArmSettings]):
         if command.accepted:
             self._refused_since, self._refusing = None, 0.0
             self._enter(ArmStatus.MOVING, Reason.OK, self._noted("following commands"))
-        elif self._controller.stopped:
-            self._enter(ArmStatus.ESTOP, *self._stop_cause)
+        elif self._latched:
+            self._enter(ArmStatus.ESTOP, *self._latched)
         elif not moving and not self._backend.passive:
             self._refused_since, self._refusing = None, 0.0
             if self._blocked() is None:
@@ -324,8 +331,8 @@ class ArmNode(SettingsNode[ArmSettings]):
                 self._publish_status()
 
     def _rest(self) -> tuple[int, Reason, str]:
-        if self._controller.stopped:
-            return ArmStatus.ESTOP, *self._stop_cause
+        if self._latched:
+            return ArmStatus.ESTOP, *self._latched
         if self._backend.passive:
             return ArmStatus.HOLD, Reason.OTHER, self._backend.passive
         return ArmStatus.READY, Reason.OK, self._noted("ready")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ament_index_python.packages import get_packages_with_prefixes
 from launch.actions import EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown, matches_action
 from launch.substitutions import LaunchConfiguration
@@ -90,6 +91,28 @@ def state_publisher(document: str, use_sim_time: Any) -> Node:
     )
 
 
+def rviz(use_sim_time: Any = False, images: Any = ()) -> Node:
+    """RViz, if the launch argument ``rviz`` says so, with the file that ``rviz_config`` names.
+
+    Args:
+        use_sim_time: whether time is the simulator's.
+        images: remappings of the cameras' topics, from their relative names.
+    """
+    # The file names topics by their full names.
+    cameras = [f"camera/{name}/image_raw" for name in ("front", "wrist")]
+    topics = {name: name for name in ("robot_description", "tf", "tf_static", *cameras)}
+    topics |= dict(images)
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", LaunchConfiguration("rviz_config")],
+        parameters=[{"use_sim_time": use_sim_time}],
+        remappings=[(f"/{name}", topic) for name, topic in topics.items()],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+
+
 def has(package: str) -> bool:
     """Whether a ROS package is installed."""
     return package in get_packages_with_prefixes()
@@ -98,6 +121,11 @@ def has(package: str) -> bool:
 def text(name: str) -> ParameterValue:
     """A launch argument as a string parameter."""
     return ParameterValue(LaunchConfiguration(name), value_type=str)
+
+
+def boolean(name: str) -> ParameterValue:
+    """A launch argument as a boolean parameter."""
+    return ParameterValue(LaunchConfiguration(name), value_type=bool)
 
 
 def _change(node: LifecycleNode, transition: int) -> EmitEvent:

@@ -61,9 +61,12 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def configure(self) -> None:
         """Load the policy, think once to be warm, and connect."""
         settings = self.settings
+        # Read by torch when it is first imported, which is now.
         if settings.torch_threads:
-            # Read by torch when it is first imported, which is now.
             os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
+        else:
+            spare = len(os.sched_getaffinity(0)) - 1  # the other nodes need a core, too
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, spare)))
         self.policy = (
             call_policy(settings.policy_host, settings.policy_port, settings.policy_timeout)
             if settings.policy_host
@@ -200,6 +203,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             camera.put(raw)
         except PolicyError as error:
             self.warn(f"camera {camera.name}: {error}")
+        self.pilot.see_image(self.settings.replan_steps)
         if self._pending is not None:
             self._answer(self._pending)
 

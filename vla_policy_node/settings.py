@@ -37,7 +37,10 @@ class PolicySettings(ComputeSettings):
     )
     device: str = setting("cpu", "torch device that the policy runs on, e.g. cpu or cuda:0")
     torch_threads: int = setting(
-        0, "threads that torch may use; 0 leaves torch's choice", low=0, high=256
+        0,
+        "threads that torch may use; 0: what OMP_NUM_THREADS says, or else all cores but one",
+        low=0,
+        high=256,
     )
     synchronous: bool = setting(
         False, "wait for the chunk that is due before answering (with a simulator in lockstep)"

@@ -95,9 +95,13 @@ class CanBench:
         """Lose all frames both ways."""
         self._ask(plugged=False)
 
+    def remove(self) -> None:
+        """Pull the adapter out: sockets break, and there is no interface until :meth:`repair`."""
+        self._ask(present=False)
+
     def repair(self) -> None:
-        """Undo all faults."""
-        self._ask(silent=[], torque={}, plugged=True)
+        """Undo all faults; sockets that broke stay broken."""
+        self._ask(silent=[], torque={}, plugged=True, present=True)
 
     # What people do.
 

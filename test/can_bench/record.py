@@ -37,11 +37,6 @@ class Targets:
         keep = self.time > time
         return Targets(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
-    @property
-    def held(self) -> bool:
-        """Whether the newest command is no motion: it stands, or there is no stiffness."""
-        return bool(self.kp[-1] == 0.0 or np.ptp(self.position[-10:]) < 1e-9)
-
 
 class Record:
     """The bench's file of frames.

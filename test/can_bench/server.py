@@ -37,7 +37,8 @@ class Server:
         self._record = os.open(folder / "frames", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._plugged = True
         self._time = time.monotonic()
-        self._listen(folder / interface, self._join)
+        self._interface = folder / interface
+        self._listen(self._interface, self._join)
         self._listen(folder / "control", self._meet)
 
     def run(self) -> None:
@@ -61,6 +62,16 @@ class Server:
         listener.bind(str(path))
         listener.listen(8)
         self._selector.register(listener, selectors.EVENT_READ, accept)
+
+    def _remove(self) -> None:
+        """Take the interface away from under the programs on it."""
+        self._interface.unlink()
+        for key in list(self._selector.get_map().values()):
+            if key.data == self._join:
+                self._selector.unregister(key.fileobj)
+                key.fileobj.close()
+        for peer in list(self._bus):
+            self._drop(peer)
 
     def _join(self, listener: socket.socket) -> None:
         peer, _ = listener.accept()
@@ -117,6 +128,7 @@ class Server:
         torque: dict[str, float] | None = None,
         inject: list[Any] | None = None,
         plugged: bool | None = None,
+        present: bool | None = None,
         guide: list[Any] | None = None,
         grasp: float | None = None,
     ) -> dict[str, Any]:
@@ -128,6 +140,11 @@ class Server:
             faults.torque = {int(id): value for id, value in torque.items()}
         if plugged is not None:
             self._plugged = plugged
+        if present is not None and present != self._interface.exists():
+            if present:
+                self._listen(self._interface, self._join)
+            else:
+                self._remove()
         if guide is not None:
             goal, speed = guide or (None, 0.0)
             self._bank.guide(None if goal is None else np.array(goal), speed)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_an_unplugged_bus(arm):
     stops_and_works_again(arm, arm.bench.unplug, "motors do not answer: joints")
 
 
+def test_an_adapter_that_is_pulled_out_and_put_in_again(arm):
+    before = arm.driver.restarts
+    stops(arm, arm.bench.remove, "motors do not answer: joints")
+    arm.until("a child that looks for it", lambda: arm.driver.restarts > before)
+    answer = arm.call("reset_estop")
+    assert not answer.success and "motors do not answer" in answer.message
+    arm.recover()
+
+
 # "over-current for 20 cycles": the library deadlocks.
 
 
@@ -136,6 +146,7 @@ def test_an_over_current_that_lasts_until_the_library_deadlocks(arm):
     arm.until("its successor", lambda: arm.driver.report is not None)
     assert arm.last_change(begin) < LIMIT
     assert "too much torque: joint 1" in arm.status.text
+    arm.until("diagnostics", lambda: "too much torque: joint 1" in arm.diagnostics, 5.0)
     assert arm.status.state == ArmStatus.ESTOP and arm.node.active
     arm.recover()
 
@@ -186,11 +197,28 @@ def test_sigterm_damps_before_the_child_leaves(arm):
     assert arm.driver.pid != child and last.kp[-1] > 0, "another one drives now"
 
 
-def test_leaving_damps(arm):
+def test_sigint_is_the_drivers_business(arm):
     arm.move()
-    arm.node.leave()
+    child = arm.driver.pid
+    os.kill(child, signal.SIGINT)
+    arm.spin(SETTLE)
+    assert (arm.status.state, arm.driver.pid) == (ArmStatus.MOVING, child), arm.status.text
+
+
+def test_leaving_damps_and_the_node_can_come_back(arm):
+    arm.move()
+    begin = time.monotonic()
+    arm.node.trigger_deactivate()
+    arm.node.trigger_cleanup()
+    assert arm.last_change(begin) < LIMIT
     assert arm.damped()
     assert arm.bench.peers() == 0
+    arm.moving = False
+    arm.bench.guide(START)  # it has sunk since
+    arm.until("the hand", lambda: np.abs(arm.bench.joints() - START).max() < 0.02)
+    arm.start()
+    arm.bench.let_go()
+    arm.move()
 
 
 # "reset_to_home, constructor, destructor": hold the lock for about 2 s.
@@ -281,12 +309,59 @@ def test_emergency_stop(arm, way):
     arm.recover()
 
 
+FLOOD = """
+import time
+import rclpy
+from vla_msgs.msg import EndEffectorCommand, EndEffectorState
+from vla_policy_node.qos import COMMAND
+rclpy.init()
+node = rclpy.create_node("flood")
+out = node.create_publisher(EndEffectorCommand, "ee_command", COMMAND)
+message = EndEffectorCommand(mode=EndEffectorCommand.MOVE)
+def take(state):
+    message.header.stamp = message.observation_stamp = state.header.stamp
+    message.pose = state.commanded
+    message.gripper = state.gripper_commanded
+node.create_subscription(EndEffectorState, "ee_state", take, COMMAND)
+def say():
+    message.sequence += 1
+    message.pose.position.y += 1e-4
+    out.publish(message)
+node.create_timer(0.001, say)
+rclpy.spin(node)
+"""
+
+
+@pytest.fixture
+def flood():
+    process = subprocess.Popen([sys.executable, "-c", FLOOD])
+    yield
+    process.kill()
+    process.wait()
+
+
+def test_emergency_stop_in_a_flood(arm, flood):
+    """Of 1000 commands a second, from another process."""
+    arm.until("the flood", lambda: arm.node._flooded > 500)
+    begin = time.monotonic()
+    arm.stop_topic.publish(Bool(data=True))
+    arm.until("ESTOP", lambda: arm.status.state == ArmStatus.ESTOP)
+    assert time.monotonic() - begin < LIMIT
+    arm.until("damping", arm.damped, 2.0)
+    assert arm.last_change(begin) < LIMIT
+
+
 def test_emergency_stop_while_the_child_hangs(arm):
     arm.move()
     os.kill(arm.driver.pid, signal.SIGSTOP)
     begin, before = time.monotonic(), arm.driver.restarts
     assert arm.call("estop").success
-    assert arm.status.state == ArmStatus.ESTOP or arm.node._controller.stopped
+    words = "emergency stop; stopped until reset_estop"
+    arm.until("ESTOP", lambda: arm.status.state == ArmStatus.ESTOP, 2.0)
+    assert (arm.status.reason, arm.status.text) == (ArmStatus.ESTOP, words)
+    arm.until(
+        "diagnostics", lambda: words in arm.diagnostics and arm.level == DiagnosticStatus.ERROR
+    )
     arm.until("another child", lambda: arm.driver.restarts > before)
     arm.until("damping", arm.damped)
     assert arm.last_change(begin) < LIMIT

@@ -142,6 +142,18 @@ def test_a_killed_decider_leaves_the_arm_damped(driving):
     assert (bench.record.targets(1, begin + LIMIT).kp == 0.0).all()
 
 
+def test_a_decider_that_hangs_leaves_the_arm_held(driving):
+    bench, process, _ = driving
+    begin = time.monotonic()
+    process.send_signal(signal.SIGSTOP)
+    until("some time", lambda: time.monotonic() > begin + 2 * LIMIT)
+    assert bench.record.last_change(begin) < LIMIT
+    assert bench.stiffness()[1] > 0.0
+    process.send_signal(signal.SIGCONT)
+    at = bench.joints()[0]
+    until("motion again", lambda: bench.joints()[0] > at + 0.02)
+
+
 def test_both_killed_leave_the_arm_held(driving):
     bench, process, child = driving
     process.send_signal(signal.SIGSTOP)  # lest it starts another

@@ -1,9 +1,11 @@
 """The phases of bring-up, and limits that only become tighter."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -12,6 +14,7 @@ from vla_msgs.msg import ArmStatus
 sys.path.insert(0, str(Path(__file__).parent))
 from arm_bench import START, ArmBench, CanBench
 
+from vla_arm.joint_table import HOME
 from vla_policy_node.arm_node import ArmNode
 
 
@@ -30,13 +33,60 @@ def test_limits_only_become_tighter(arm):
     assert not set_to(workspace_min_x=0.45).successful
 
 
-def test_the_model_has_no_default():
+@pytest.fixture
+def node_with():
+    """Makes an unconfigured arm_node of the real arm, with some parameters."""
     context = Context()
     context.init()
-    node = ArmNode(context=context, parameter_overrides=[Parameter("backend", value="arx5")])
-    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    node.destroy_node()
+    nodes = []
+
+    def make(**values):
+        given = [Parameter(name, value=value) for name, value in values.items()]
+        nodes.append(ArmNode(context=context, parameter_overrides=given))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.leave()
+        node.destroy_node()
     context.try_shutdown()
+
+
+def test_the_model_has_no_default(node_with):
+    node = node_with(backend="arx5")
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_time_never_waits_for_a_real_arm(node_with):
+    node = node_with(backend="arx5", arm="X5", lockstep=True)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_a_clean_up_loosens_nothing(node_with):
+    node = node_with(backend="arx5", arm="X5")
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    looser = {"command_timeout": 1.0, "slow_scale": 1.0, "home_speed": 2.0, "lockstep": True}
+    for name, value in looser.items():
+        answer = node.set_parameters([Parameter(name, value=value)])[0]
+        assert not answer.successful and "file" in answer.reason
+    assert node.set_parameters([Parameter("command_timeout", value=0.1)])[0].successful
+
+
+def test_a_stop_outlives_a_clean_up(arm):
+    assert arm.call("estop").success
+    arm.node.trigger_deactivate()
+    arm.node.trigger_cleanup()
+    arm.node.trigger_configure()
+    arm.node.trigger_activate()
+    arm.moving = True
+    arm.until("states", lambda: arm.driver.report is not None)
+    arm.spin(0.5)
+    assert arm.status.state == ArmStatus.ESTOP and "reset_estop" in arm.status.text
+    assert arm.damped()
+    arm.moving = False
+    arm.until("reset", lambda: arm.call("reset_estop").success)
+    arm.until("READY", lambda: arm.status.state == ArmStatus.READY)
 
 
 def test_dry_run_sends_nothing(monkeypatch):
@@ -69,7 +119,29 @@ def test_slow_is_slow(monkeypatch):
             arm.close()
 
 
-def test_teach_mode_has_no_stiffness_and_follows_nothing(monkeypatch):
+def test_home_is_as_slow_and_arrives(monkeypatch):
+    # The tool's limit is lower than what the joints' speed would need: the motion takes longer.
+    limits = {"slow_scale": 0.5, "home_speed": 0.8, "linear_speed": 0.1}
+    with CanBench(start=(-0.3, *START[1:])) as bench:
+        arm = ArmBench(bench, monkeypatch, hardware_mode="slow", **limits)
+        try:
+            arm.start()
+            begin, before = time.monotonic(), len(arm.states)
+            assert arm.call("home").success
+            arm.until("the motion", lambda: arm.status.state == ArmStatus.MOVING)
+            arm.until("home", lambda: arm.status.state == ArmStatus.READY)
+            arm.spin(0.2)
+            sent = bench.record.targets(1, begin)
+            assert abs(sent.position[-1] - HOME[0]) < 0.001
+            tool = np.array([(p.x, p.y) for p in (s.commanded.position for s in arm.states)])
+            way = np.linalg.norm(tool[-1] - tool[before])
+            assert way > 0.08
+            assert way <= 0.05 * 1.05 * (len(arm.states) - before) * 0.02
+        finally:
+            arm.close()
+
+
+def test_teach_mode_has_no_stiffness_follows_nothing_and_can_be_stopped(monkeypatch):
     with CanBench(start=START) as bench:
         arm = ArmBench(bench, monkeypatch, hardware_mode="teach")
         try:
@@ -79,6 +151,13 @@ def test_teach_mode_has_no_stiffness_and_follows_nothing(monkeypatch):
             arm.moving = True
             arm.spin(1.0)
             assert "guided by hand" in arm.status.text
+            loose = bench.record.targets(1).kd[-1]
+            assert arm.call("estop").success
+            arm.until("the brake", lambda: bench.record.targets(1).kd[-1] > 2 * loose > 0.0)
+            arm.until("ESTOP", lambda: arm.status.state == ArmStatus.ESTOP)
+            assert arm.call("reset_estop").success
+            arm.until("teach again", lambda: "guided by hand" in arm.status.text)
+            arm.until("a loose arm", lambda: bench.record.targets(1).kd[-1] == loose)
             assert all(bench.record.targets(motor).kp.max() == 0.0 for motor in bench.record.kinds)
         finally:
             arm.close()

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, Freshness
+from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, Freshness, Standstill
 from vla_arm.arx5.library import Library, Reading
 from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
@@ -30,8 +30,11 @@ LOOP_AGE = 0.15
 """The library's control loop has stopped when its last cycle is so old [s]."""
 HANG = 1.0
 """A child that hangs ends itself after this, should nobody be left to kill it [s]."""
-DEADLOCKED, NOT_CONNECTED = 3, 4
-"""Exit codes of a child whose library has deadlocked, or found no arm."""
+GONE = 1.0
+"""Motors of which some fell silent and all have stood still for so long may be on a bus that is no
+more: an adapter that was pulled out comes back as another, which only a new child finds [s]."""
+USELESS, NOT_CONNECTED = 3, 4
+"""Exit codes of a child whose library is of no more use, or found no arm."""
 PRIORITY = -10
 """Niceness of the library's control loop and this one, where it is allowed."""
 SLOW_CALL = 15.0
@@ -52,6 +55,7 @@ class Child:
         self._torque_scale = 1.0
         self._streamer = Streamer(config)
         self._freshness = Freshness([MOVED] * JOINTS + [GRIPPER_MOVED])
+        self._standstill: Standstill | None = None
         self.leaving = False
 
     def run(self) -> None:
@@ -93,23 +97,24 @@ class Child:
             self._fail(text)
         elif self._mode == Mode.ENGAGED and (silent := self._silent(reading, now)):
             self._fail(f"motors do not answer: {silent} (power, cable, CAN bus?)")
+            self._standstill = Standstill()
+        elif self._standstill and self._standstill.lasts(reading.motors, now) > GONE:
+            self._give_up(reading, self._text)
 
     def _silent(self, reading: Reading, now: float) -> str:
         """Which motors have fallen silent, in words."""
-        gripper = reading.gripper, reading.gripper_velocity, reading.gripper_torque
-        state = np.column_stack((reading.joints, gripper))
         target = np.append(self._streamer.output[:JOINTS], reading.gripper_sent)
-        silent = self._freshness.silent(state, target, now)
+        silent = self._freshness.silent(reading.motors, target, now)
         joints = [motor for motor in silent if motor <= JOINTS]
         names = [f"joints {joints}"] if joints else []
         return " and ".join(names + ["gripper"] * (len(joints) < len(silent)))
 
     def _give_up(self, reading: Reading, text: str) -> None:
-        """Leave without another call into a library that has deadlocked; a new child damps."""
+        """Leave without another call into the library; a new child damps."""
         self._mode = Mode.FAULT
         self._text = self._text or text
         self._report(reading, time.monotonic(), 0)
-        os._exit(DEADLOCKED)
+        os._exit(USELESS)
 
     def _fail(self, text: str) -> None:
         if self._mode != Mode.FAULT:
@@ -133,7 +138,7 @@ class Child:
             self._torque_scale = order.torque_scale
             if order.verb == Verb.FOLLOW:
                 target = order
-            elif order.verb != Verb.ALIVE:
+            else:
                 target = None
                 self._obey(order, reading)
         if target is not None and self._mode == Mode.ENGAGED:
@@ -152,6 +157,7 @@ class Child:
         elif self._mode != Mode.ENGAGED:
             self._streamer.anchor(reading.joints[0], reading.gripper, time.monotonic())
             self._freshness.forget()
+            self._standstill = None
             self._library.engage(self._streamer.output)
             self._mode, self._text = Mode.ENGAGED, ""
         self._acknowledged = order.number

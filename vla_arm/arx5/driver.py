@@ -122,6 +122,7 @@ class Driver:
             if now >= self._retry_at:
                 self._spawn()
         elif self._process.poll() is not None:
+            self._listen(now)  # its last words may have come since
             self._lose(self._obituary(self._process.returncode), now)
         elif self._deadline is not None and now > self._deadline[0]:
             self._lose("the library did not damp when told to: killed", now)

@@ -67,3 +67,17 @@ class Freshness:
         away = np.abs(target - self._target) > self._moved
         self._left = np.where(away, np.minimum(self._left, now), np.inf)
         return [int(motor) + 1 for motor in np.flatnonzero(now - self._left > STANDING)]
+
+
+class Standstill:
+    """For how long a state has been the same to the bit."""
+
+    def __init__(self) -> None:
+        self._seen: NDArray[np.float64] | None = None
+        self._since = 0.0
+
+    def lasts(self, state: NDArray[np.float64], now: float) -> float:
+        """Take a state of any shape; so long it has been that [s]."""
+        if self._seen is None or (state != self._seen).any():
+            self._seen, self._since = state.copy(), now
+        return now - self._since

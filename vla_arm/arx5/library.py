@@ -40,6 +40,12 @@ class Reading:
     cycle: float
     age: float
 
+    @property
+    def motors(self) -> NDArray[np.float64]:
+        """Position, velocity, torque of the joints and the gripper. Shape (3, 7)."""
+        gripper = self.gripper, self.gripper_velocity, self.gripper_torque
+        return np.column_stack((self.joints, gripper))
+
 
 class Library:
     """An ``Arx5JointController`` in joint space with gravity compensation.

@@ -20,11 +20,10 @@ _REPORT = struct.Struct("<BQQd19d")
 class Verb(enum.IntEnum):
     """What the child shall do."""
 
-    ALIVE = 0
-    FOLLOW = 1
-    DAMP = 2
-    ENGAGE = 3
-    TEACH = 4
+    FOLLOW = 0
+    DAMP = 1
+    ENGAGE = 2
+    TEACH = 3
 
 
 class Mode(enum.IntEnum):

@@ -47,6 +47,8 @@ class StudentConfig(TrainConfig):
     optimizer: str = "muon"
     warmup: int = 60
     decay: float = 0.6
+    thin: float = 0.6
+    thin_tokens: float = 0.2
     teacher: str = "checkpoints/teacher"
     budget: float = 0.5
     gates: str = "router"
@@ -114,6 +116,7 @@ class StudentConfig(TrainConfig):
         )  # fmt: skip
         return StudentConfig(
             **{name: getattr(self, name) for name in kept},
+            thin=0.0,  # what a layer means is read off the teacher in full
             out=str(self.graph_folder),
             steps=self.graph_steps,
             learning_rate=self.graph_learning_rate,

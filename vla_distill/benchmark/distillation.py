@@ -29,7 +29,7 @@ from vla_policy.efficiency.recipe import Recipe, read_recipe
 ARMS: dict[str, dict[str, Any]] = {
     "student": {},
     "deepest_layers": {"gates": "deepest", "imitates": "nothing"},
-    "deepest_hidden": {"gates": "deepest", "imitates": "hidden"},
+    "deepest_hidden": {"gates": "deepest", "imitates": "hidden", "thin": 0.0},
     "top_k_router": {"gates": "top_k"},
     "random_gates": {"gates": "random"},
     "without_graph": {"graph_layers": 0},
@@ -38,7 +38,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "without_teacher": {"imitates": "nothing"},
 }
 """What each arm changes of the student's configuration. The rival routers keep its losses, so that
-only the rule is another."""
+only the rule is another. Hidden states are compared token by token, so all tokens stay there."""
 RIVALS = ("student", "deepest_layers", "deepest_hidden")
 """Arms that are trained with every seed; all others with the first."""
 FAST = "student_fast"

@@ -40,7 +40,8 @@ class Arx5:
         on_fault: not needed: :attr:`trouble` is looked at all the time.
 
     Raises:
-        NodeError: the model was not named: the wrong one would be dangerous.
+        NodeError: the model was not named: the wrong one would be dangerous. Or time is to wait for
+            commands, as only a simulator's can: the watchdogs would be off.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Arx5:
             raise NodeError(
                 "parameter 'arm'", got="nothing", expected="the model, X5 or L5, as its label says"
             )
+        if node.settings.lockstep:
+            raise NodeError("parameter 'lockstep'", got=True, expected="false with a real arm")
         self._node, self._on_measurement = node, on_measurement
         self._names = [*arm.joint_names, GRIPPER, FINGER]
         self._state: ArmState | None = None

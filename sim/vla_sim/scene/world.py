@@ -86,6 +86,7 @@ class World:
             used = slot < len(layout.items)
             self.model.geom_contype[self._geoms[slot]] = used
             self.model.geom_conaffinity[self._geoms[slot]] = used
+            self.model.geom_group[self._geoms[slot]] = 0 if used else HIDDEN_GROUP
             self.model.body_gravcomp[self._bodies[slot]] = not used
             if used:
                 self._apply_item(slot, layout.items[slot])

@@ -7,7 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+from launch_ros.actions import Node
 
 from vla_arm.joint_table import X5
 from vla_policy_node.arm_limits import limits_of
@@ -18,16 +21,32 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 
 
-def declared(name):
+def load(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / "launch" / f"{name}.launch.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    entities = module.generate_launch_description().entities
+    return module
+
+
+def declared(name):
+    entities = load(name).generate_launch_description().entities
     return {e.name: e for e in entities if isinstance(e, DeclareLaunchArgument)}
 
 
 def default(argument):
     return None if argument.default_value is None else argument.default_value[0].text
+
+
+def context(**values):
+    made = LaunchContext()
+    made.launch_configurations.update(values)
+    return made
+
+
+def words(made, action):
+    """What an action gives to its program, which need not be installed."""
+    given = (normalize_to_list_of_substitutions(word) for word in action.cmd[1:])
+    return [perform_substitutions(made, word) for word in given]
 
 
 def test_the_real_arm_names_no_model_and_sends_nothing_by_default():
@@ -37,7 +56,7 @@ def test_the_real_arm_names_no_model_and_sends_nothing_by_default():
     assert set(arguments["mode"].choices) == {"dry_run", "slow", "full", "teach"}
 
 
-@pytest.mark.parametrize("name", ["real", "gazebo"])
+@pytest.mark.parametrize("name", ["real", "gazebo", "sim"])
 def test_every_argument_says_what_it_is_for(name):
     assert all(len(argument.description) > 5 for argument in declared(name).values())
 
@@ -85,6 +104,59 @@ def test_views_parse_and_show_the_arm():
         assert (
             yaml.safe_load((CONFIG / "cameras" / f"{name}.yaml").read_text())["camera_name"] == name
         )
+
+
+def test_gazebo_starts_the_world_the_arm_the_bridge_and_the_controllers():
+    made = context(
+        model="X5",
+        headless="true",
+        namespace="",
+        world="table.sdf",
+        controllers_file="controllers.yaml",
+        bridge_file="bridge.yaml",
+    )
+    actions = load("gazebo").gazebo(made)
+    (server,) = (a for a in actions if not isinstance(a, Node))
+    assert words(made, server) == ["sim", "-r", "-s", "table.sdf"]
+    nodes = [action for action in actions if isinstance(action, Node)]
+    assert [node.node_executable for node in nodes] == [
+        "robot_state_publisher",
+        "create",
+        "parameter_bridge",
+        "spawner",
+        "spawner",
+    ]
+    assert [words(made, n)[0] for n in nodes[3:]] == ["joint_state_broadcaster", "arm_controller"]
+
+
+def test_the_cameras_places_are_published_as_the_file_says():
+    file = CONFIG / "cameras" / "extrinsics.yaml"
+    made = context(extrinsics_file=str(file), namespace="")
+    publishers = load("real").camera_transforms(made)
+    for (frame, place), node in zip(yaml.safe_load(file.read_text()).items(), publishers):
+        said = words(made, node)
+        given = dict(zip(said[::2], said[1::2]))
+        assert (given["--frame-id"], given["--child-frame-id"]) == (place["parent"], frame)
+        axes = ("x", "y", "z", "yaw", "pitch", "roll")
+        assert [float(given[f"--{axis}"]) for axis in axes] == place["pose"]
+
+
+def test_rviz_shows_the_users_cameras():
+    (view,) = (
+        entity
+        for entity in load("real").generate_launch_description().entities
+        if isinstance(entity, Node) and entity.node_executable == "rviz2"
+    )
+    made = context(front_image="/usb_cam/image_raw", wrist_image="wrist", rviz="false")
+    assert not view.condition.evaluate(made)
+    pairs = view._Node__remappings
+    topics = {
+        perform_substitutions(made, old): perform_substitutions(made, new) for old, new in pairs
+    }
+    assert topics["/camera/front/image_raw"] == "/usb_cam/image_raw"
+    assert topics["/camera/wrist/image_raw"] == "wrist"
+    shown = (CONFIG / "rviz" / "arm.rviz").read_text()
+    assert all(name in shown for name in ("/camera/front/image_raw", "/robot_description"))
 
 
 def test_the_cameras_have_a_place_in_the_arms_frames():

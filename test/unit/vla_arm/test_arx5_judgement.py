@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, STANDING, Freshness
+from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, STANDING, Freshness, Standstill
 from vla_arm.arx5.library import Reading
 from vla_arm.arx5.overload import OVER, Overload
 from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
@@ -84,6 +84,15 @@ def test_a_gripper_that_does_not_answer_is_named_and_in_time():
     silent, when = watch(freshness, *gripper(3.0, answers=False, sent=close))
     assert silent == [7]
     assert when <= STANDING + GRIPPER_MOVED / 0.2 + 3 * STEP
+
+
+def test_a_standstill_lasts_until_any_number_changes():
+    standstill, state = Standstill(), np.zeros((3, 7))
+    assert standstill.lasts(state, 1.0) == 0.0
+    assert standstill.lasts(state, 3.0) == 2.0
+    state[2, 6] = 1e-9
+    assert standstill.lasts(state, 4.0) == 0.0
+    assert standstill.lasts(state, 4.5) == 0.5
 
 
 def test_an_arm_that_stands_is_never_silent():

@@ -1,10 +1,13 @@
 """One arm in all descriptions: MJCF, URDF in MuJoCo and pinocchio, and the vendor's own solver."""
 
+import platform
 from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
+import pinocchio
 import pytest
+from scipy.spatial.transform import Rotation
 
 from vla_arm.joint_table import L5, X5
 from vla_arm.kinematics import ArmKinematics
@@ -12,7 +15,7 @@ from vla_arm.urdf import control_urdf, urdf
 
 CONFIGURATIONS = 1000
 TOLERANCE = 1e-4
-"""0.1 mm."""
+"""0.1 mm; of rotations 0.1 mrad."""
 
 
 def configurations(arm):
@@ -41,7 +44,6 @@ def test_mujoco_loads_the_urdf_and_agrees(arm, kind):
 
 @pytest.mark.parametrize("arm", [X5, L5], ids=lambda arm: arm.name)
 def test_pinocchio_loads_the_urdf_and_agrees(arm):
-    pinocchio = pytest.importorskip("pinocchio")
     model = pinocchio.buildModelFromXML(control_urdf(arm, "a/B", "c.yaml"))
     data = model.createData()
     frame = model.getFrameId("eef_link")
@@ -55,9 +57,12 @@ def test_pinocchio_loads_the_urdf_and_agrees(arm):
     assert np.abs(np.array(found) - mjcf(arm)).max() < TOLERANCE
 
 
-def test_the_vendors_solver_agrees():
-    arx5 = pytest.importorskip("arx5_interface")
-    robot = arx5.RobotConfigFactory.get_instance().get_config("X5")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="arx5-interface is x86-64 only")
+@pytest.mark.parametrize("arm", [X5, L5], ids=lambda arm: arm.name)
+def test_the_vendors_solver_and_limits_agree(arm):
+    import arx5_interface as arx5
+
+    robot = arx5.RobotConfigFactory.get_instance().get_config(arm.name)
     solver = arx5.Arx5Solver(
         robot.urdf_path,
         6,
@@ -67,8 +72,16 @@ def test_the_vendors_solver_agrees():
         robot.eef_link_name,
         robot.gravity_vector,
     )
-    found = np.array([solver.forward_kinematics(q)[:3] for q in configurations(X5)])
-    assert np.abs(found - mjcf(X5)).max() < TOLERANCE
+    found = np.array([solver.forward_kinematics(q) for q in configurations(arm)])
+    kinematics = ArmKinematics(arm)
+    ours = np.array([kinematics.forward(q) for q in configurations(arm)])
+    assert np.abs(found[:, :3] - ours[:, :3]).max() < TOLERANCE
+    turned = Rotation.from_euler("xyz", found[:, 3:]).inv() * Rotation.from_rotvec(ours[:, 3:])
+    assert turned.magnitude().max() < TOLERANCE
+    assert np.allclose((robot.joint_pos_min, robot.joint_pos_max), (arm.lower, arm.upper))
+    assert np.allclose(robot.joint_vel_max, arm.velocity)
+    assert np.allclose(robot.joint_torque_max, [joint.torque for joint in arm.joints])
+    assert robot.gripper_width == pytest.approx(arm.gripper_max)
 
 
 def test_ros2_control_names_every_joint_with_the_tables_limits():

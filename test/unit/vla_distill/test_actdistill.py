@@ -247,7 +247,7 @@ def test_the_student_runs_from_its_folder_and_holds_no_graph(tmp_path, teacher) 
     "changes",
     [
         {"gates": "deepest", "imitates": "nothing"},
-        {"gates": "deepest", "imitates": "hidden"},
+        {"gates": "deepest", "imitates": "hidden", "thin": 0.0},
         {"gates": "top_k"},
         {"gates": "random"},
         {"graph_layers": 0},

@@ -7,6 +7,7 @@ import pytest
 
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE
 from vla_sim.errors import SimulationError
+from vla_sim.scene.groups import PARKED
 from vla_sim.simulation import Simulation
 from vla_sim.tasks import TASKS
 
@@ -107,6 +108,18 @@ def test_pictures_have_the_size_asked_for(simulation: Simulation) -> None:
     assert simulation.render("front").shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
     assert simulation.render("wrist", (48, 64)).shape == (48, 64, 3)
     assert simulation.render("wrist").dtype == np.uint8
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_things_that_are_parked_would_not_be_seen(simulation: Simulation, task: str) -> None:
+    for seed in range(3):
+        simulation.reset(task, seed)
+        wander(simulation, 5)
+        before, groups = pictures(simulation), simulation.model.geom_group.copy()
+        simulation.model.geom_group[simulation.data.geom_xpos[:, 2] < PARKED / 2] = 0
+        assert (simulation.model.geom_group != groups).any()
+        assert pictures(simulation) == before
+        simulation.model.geom_group[:] = groups
 
 
 def test_keypoints_are_the_named_things(simulation: Simulation) -> None:
