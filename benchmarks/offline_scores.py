@@ -6,13 +6,13 @@
 
 Makes a bag of demonstrations that nobody was trained on. The policies are the shipped ones, those
 that they were trained on from (an earlier commit's), and both made cheaper and worse by recipes of
-its own; others can stand beside them (``--policies``). Each
-policy is judged on the bag (``vla bag eval``) and in closed loop (``vla eval``), in processes of
-their own; what is done already is kept in ``--out`` and not done again, and an interrupted
-evaluation goes on. Then Spearman's rank correlation between every score and success, with a
-percentile bootstrap over policies (95 %): over all of them, and over the largest group of which all
-lie within 20 points of success, because among very different policies every score looks good. The
-correlation between success on even and on odd seeds says how much a perfect score could reach.
+its own; others can stand beside them (``--policies``). Each policy is judged on the bag (``vla bag
+eval``) and in closed loop (``vla eval``), in processes of their own; what is done already is kept
+in ``--out`` and not done again, and an interrupted evaluation goes on. Then Spearman's rank
+correlation between every score and success, with a percentile bootstrap over policies (95 %): over
+all of them, and over the largest group of which all lie within 20 points of success, because among
+very different policies every score looks good. The correlation between success on even and on odd
+seeds says how much a perfect score could reach.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add: Any = parser.add_argument
     add("--checkpoints", type=Path, default=Path("checkpoints"), help="folder of the shipped ones")
-    add(
-        "--earlier", type=Path, default=Path("runs/earlier/checkpoints"), help="of the earlier ones"
-    )
+    add("--earlier", type=Path, default=Path("runs/earlier/checkpoints"), help="the earlier ones")
     add("--data", type=Path, default=Path("data/arx5_train"), help="the recipes are measured on it")
     add("--policies", type=Path, nargs="*", default=[], help="others beside them")
     add("--out", type=Path, default=Path("runs/offline_scores"), help="what is done")
