@@ -213,7 +213,9 @@ class Storage:
     def _database(self, number: int) -> sqlite3.Connection:
         if number not in self._databases:
             uri = f"{self.files[number].resolve().as_uri()}?mode=ro&immutable=1"
-            self._databases[number] = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            base = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            base.execute("PRAGMA writable_schema=ON")  # or of a file cut off it reads nothing
+            self._databases[number] = base
         return self._databases[number]
 
 
