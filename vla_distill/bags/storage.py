@@ -200,6 +200,9 @@ class Storage:
                     self.types.add(kind, text, _FORMS.get(form, MessageDefinitionFormat.NONE))
             query = "SELECT id, topic_id, timestamp, data FROM messages ORDER BY id"
             for row, topic, time, data in base.execute(query):
+                if not isinstance(time, int) or not isinstance(data, bytes):
+                    self.faults.add("", newest, f"rows of {path.name} that are no message")
+                    continue
                 stamp = newest = time * NANO
                 name = names.get(topic)
                 if name is None:
