@@ -60,7 +60,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "teacher_tokens_9": ("teacher", {"task_diversity": {"keep": 9}}),
     "teacher_layers_6": ("teacher", {"layer_importance": {"keep": 6}}),
     "teacher_sparse": ("teacher", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
-    "teacher_any_12_tokens": ("teacher", {"random_tokens": {"keep": 12}}),
     "earlier_teacher_tokens_48": ("earlier_teacher", {"task_diversity": {"keep": 48}}),
     "earlier_student_tokens_48": ("earlier_student", {**_ROUTER, "task_diversity": {"keep": 48}}),
     "earlier_student_steps_2": ("earlier_student", {**_ROUTER, "few_steps": {"steps": 2}}),
