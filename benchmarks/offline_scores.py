@@ -1,16 +1,18 @@
 """Which offline score on a bag predicts closed-loop success, and how well?
 
-    python benchmarks/offline_scores.py --data data/arx5_train \\
-        --json benchmarks/results/offline_scores.json
+    mkdir -p runs/earlier
+    git archive dbef29d checkpoints/teacher checkpoints/student | tar -x -C runs/earlier
+    python benchmarks/offline_scores.py --json benchmarks/results/offline_scores.json
 
-Makes a bag of demonstrations that nobody was trained on, and policies that are cheaper and worse
-than the shipped ones, by recipes of its own; others can stand beside them (``--policies``). Each
-policy is judged on the bag (``vla bag eval``) and in closed loop (``vla eval``), in processes of
-their own; what is done already is kept in ``--out`` and not done again, and an interrupted
-evaluation goes on. Then Spearman's rank correlation between every score and success, with a
-percentile bootstrap over policies (95 %): over all of them, and over the largest group of which all
-lie within 20 points of success, because among very different policies every score looks good. The
-correlation between success on even and on odd seeds says how much a perfect score could reach.
+Makes a bag of demonstrations that nobody was trained on. The policies are the shipped ones, those
+that they were trained on from (an earlier commit's), and both made cheaper and worse by recipes of
+its own; others can stand beside them (``--policies``). Each policy is judged on the bag (``vla bag
+eval``) and in closed loop (``vla eval``), in processes of their own; what is done already is kept
+in ``--out`` and not done again, and an interrupted evaluation goes on. Then Spearman's rank
+correlation between every score and success, with a percentile bootstrap over policies (95 %): over
+all of them, and over the largest group of which all lie within 20 points of success, because among
+very different policies every score looks good. The correlation between success on even and on odd
+seeds says how much a perfect score could reach.
 """
 
 from __future__ import annotations
@@ -40,11 +42,10 @@ SEED, EPISODES, BLOCK = 71_000, 12, 6
 """First seed, and episodes a task, of the closed loop; so many of them are done at a time."""
 BAG_SEED, BAG_EPISODES = 9_000_000, 5
 """First seed, beyond those of any training set, and episodes a task of the bag."""
-SHIPPED = ("teacher", "student", "teacher_thin", "student_thin")
 _ROUTER = {"layer_router": {"keep": 0.5, "hysteresis": 0.1}}
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "thin_efficientvla": (
-        "teacher_thin",
+    "teacher_efficientvla": (
+        "teacher",
         {
             "layer_importance": {"keep": 8},
             "mlp_sparsity": {"share": 0.25, "refit": True},
@@ -52,18 +53,18 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "head_cache": {"interval": 2},
         },
     ),
-    "student_thin_fast": (
-        "student_thin",
+    "student_fast": (
+        "student",
         {**_ROUTER, "task_diversity": {"keep": 18}, "head_cache": {"interval": 2}},
     ),
-    "thin_tokens_9": ("teacher_thin", {"task_diversity": {"keep": 9}}),
-    "thin_layers_6": ("teacher_thin", {"layer_importance": {"keep": 6}}),
-    "teacher_tokens_48": ("teacher", {"task_diversity": {"keep": 48}}),
-    "student_steps_2": ("student", {**_ROUTER, "few_steps": {"steps": 2}}),
-    "thin_sparse": ("teacher_thin", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
-    "student_tokens_48": ("student", {**_ROUTER, "task_diversity": {"keep": 48}}),
+    "teacher_tokens_9": ("teacher", {"task_diversity": {"keep": 9}}),
+    "teacher_layers_6": ("teacher", {"layer_importance": {"keep": 6}}),
+    "teacher_sparse": ("teacher", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
+    "earlier_teacher_tokens_48": ("earlier_teacher", {"task_diversity": {"keep": 48}}),
+    "earlier_student_tokens_48": ("earlier_student", {**_ROUTER, "task_diversity": {"keep": 48}}),
+    "earlier_student_steps_2": ("earlier_student", {**_ROUTER, "few_steps": {"steps": 2}}),
 }
-"""Shipped policies made cheaper, and a little or a lot worse."""
+"""Policies made cheaper, and a little or a lot worse."""
 VLA = [sys.executable, "-m", "vla_distill.cli.main"]
 
 
@@ -71,6 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add: Any = parser.add_argument
     add("--checkpoints", type=Path, default=Path("checkpoints"), help="folder of the shipped ones")
+    add("--earlier", type=Path, default=Path("runs/earlier/checkpoints"), help="the earlier ones")
     add("--data", type=Path, default=Path("data/arx5_train"), help="the recipes are measured on it")
     add("--policies", type=Path, nargs="*", default=[], help="others beside them")
     add("--out", type=Path, default=Path("runs/offline_scores"), help="what is done")
@@ -123,7 +125,8 @@ def make_bag(out: Path, tasks: str) -> Path:
 
 def make_policies(arguments: argparse.Namespace) -> dict[str, Path]:
     """Name and folder of every policy; those that a recipe makes are made."""
-    found = {name: arguments.checkpoints / name for name in SHIPPED}
+    found = {name: arguments.checkpoints / name for name in ("teacher", "student")}
+    found |= {f"earlier_{name}": arguments.earlier / name for name in tuple(found)}
     for name, (base, methods) in RECIPES.items():
         folder = found[name] = arguments.out / "policies" / name
         if not folder.exists():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vla_distill.bags.contender import Contender, names_of
 from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import split
 from vla_distill.bags.evaluation import EpisodeRun, Judgement, judge, judge_runs
@@ -16,19 +16,6 @@ from vla_distill.bags.frames import reference
 from vla_distill.bags.playable import read_answers
 from vla_distill.bags.step import StepConfig
 from vla_distill.evaluation.machine import command, commit, machine
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A policy and how often it is asked.
-
-    Attributes:
-        folder: of the policy.
-        replan_steps: a new chunk is wanted so many of its steps after the last.
-    """
-
-    folder: Path
-    replan_steps: int
 
 
 class Comparison:
@@ -62,12 +49,10 @@ class Comparison:
         """Ask a policy in step mode.
 
         Raises:
-            BagError: the bag has no episodes.
+            BagError: the bag has no episodes, or the policy has no such settings.
             PolicyError: the policy is broken, or the bag lacks a camera that it needs.
         """
-        from vla_policy.checkpoint import load_policy  # torch takes seconds to import
-
-        policy = load_policy(contender.folder, self._device)
+        policy = contender.load(self._device)
         config = StepConfig(contender.replan_steps, self._period, self._seed)
         judgement = judge(
             self._bag,
@@ -125,6 +110,7 @@ class Comparison:
                 "policy": str(contender.folder),
                 "policy_hash": policy_hash,
                 "replan_steps": contender.replan_steps,
+                "compute": dict(contender.compute),
                 "scores": judgement.scores,
                 "timing": judgement.timing,
                 "faults": judgement.faults,
@@ -145,7 +131,7 @@ class Comparison:
         from vla_distill.report.bag_page import Candidate, write_bag_page
         from vla_distill.report.projection import calibrated_views
 
-        names = _names([contender for contender, *_ in self._parts])
+        names = names_of([contender for contender, *_ in self._parts])
         record = self.record()
         begin, end = self._bag.span
         mode = "as a live policy_node answered" if self._node else "in step mode"
@@ -176,13 +162,3 @@ def _words(facts: Mapping[str, Any]) -> str:
     """What a machine is, in a line: ``cores 2, torch 2.13``."""
     flat = [facts[k] if isinstance(facts[k], dict) else {k: facts[k]} for k in facts]
     return ", ".join(f"{name} {value}" for part in flat for name, value in part.items())
-
-
-def _names(contenders: list[Contender]) -> list[str]:
-    """Short names, told apart by what differs."""
-    names = [contender.folder.name or str(contender.folder) for contender in contenders]
-    if len(set(names)) < len(names):
-        names = [f"{name}, every {c.replan_steps}" for name, c in zip(names, contenders)]
-    if len(set(names)) < len(names):
-        names = [str(contender.folder) for contender in contenders]
-    return names

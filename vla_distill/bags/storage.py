@@ -200,6 +200,9 @@ class Storage:
                     self.types.add(kind, text, _FORMS.get(form, MessageDefinitionFormat.NONE))
             query = "SELECT id, topic_id, timestamp, data FROM messages ORDER BY id"
             for row, topic, time, data in base.execute(query):
+                if not isinstance(time, int) or not isinstance(data, bytes):
+                    self.faults.add("", newest, f"rows of {path.name} that are no message")
+                    continue
                 stamp = newest = time * NANO
                 name = names.get(topic)
                 if name is None:
@@ -213,7 +216,9 @@ class Storage:
     def _database(self, number: int) -> sqlite3.Connection:
         if number not in self._databases:
             uri = f"{self.files[number].resolve().as_uri()}?mode=ro&immutable=1"
-            self._databases[number] = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            base = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            base.execute("PRAGMA writable_schema=ON")  # or of a file cut off it reads nothing
+            self._databases[number] = base
         return self._databases[number]
 
 

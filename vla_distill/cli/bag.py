@@ -105,6 +105,10 @@ class Eval:
     """Chunk steps after which a new chunk is asked for."""
     against_replan_steps: int = 0
     """Of the policy beside it; 0 takes the same."""
+    compute: str = ""
+    """What a chunk may cost, e.g. language_layers=6,visual_tokens=18; else as the recipe says."""
+    against_compute: str = ""
+    """Of the policy beside it, or of the same one beside itself."""
     answers: Path | None = None
     """What a live policy_node answered (bag_eval.launch.py): scored, nobody is asked."""
     image_period: float = 0.1
@@ -210,15 +214,18 @@ def _playable(arguments: Playable) -> int:
 
 
 def _eval(arguments: Eval) -> int:
-    from vla_distill.bags.comparison import Comparison, Contender
+    from vla_distill.bags.comparison import Comparison
+    from vla_distill.bags.contender import Contender, parse_compute
     from vla_distill.bags.errors import BagError
 
-    if arguments.answers and arguments.against:
-        raise BagError("--answers", got="with --against", expected="one policy: the node's")
-    contenders = [Contender(arguments.policy, arguments.replan_steps)]
-    if arguments.against or arguments.against_replan_steps:
+    compute = parse_compute(arguments.compute)
+    contenders = [Contender(arguments.policy, arguments.replan_steps, compute)]
+    if arguments.against or arguments.against_replan_steps or arguments.against_compute:
         steps = arguments.against_replan_steps or arguments.replan_steps
-        contenders.append(Contender(arguments.against or arguments.policy, steps))
+        other = parse_compute(arguments.against_compute)
+        contenders.append(Contender(arguments.against or arguments.policy, steps, other))
+    if arguments.answers and (compute or len(contenders) > 1):
+        raise BagError("--answers", got="with --against or --compute", expected="the node's policy")
     comparison = Comparison(
         _read(arguments.bag, arguments.mapping),
         image_period=arguments.image_period,

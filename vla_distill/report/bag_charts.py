@@ -18,6 +18,8 @@ RECORDED, COLORS = INK, (SERIES[0], SERIES[1])
 WIDTHS = (2.4, 1.2)
 """Of the policies' ways: where they agree, the first shows below the second."""
 DASHED = (0, (3, 2))
+MOST_LETTERS = 18
+"""Longer names do not go side by side above the narrow chart."""
 
 
 def horizon_chart(
@@ -64,11 +66,12 @@ def way_chart(names: Sequence[str], runs: Sequence[EpisodeRun], steps: int) -> s
             for each in run.asked:
                 points = each.chunk.targets[:steps]
                 axes.plot(points[:, 1] * 100, points[:, 0] * 100, color=color, linewidth=width)
-        axes.set(xlabel="y [cm]", ylabel="x [cm]", aspect="equal")
+        axes.set(xlabel="y [cm]", ylabel="x [cm]")
+        axes.set_aspect("equal", adjustable="datalim")  # the frame keeps its size
         axes.margins(0.15)
         # As seen by someone standing behind the arm: x goes up, y to the left.
         axes.invert_xaxis()
-        _legend(axes, names)
+        _legend(axes, names, columns=1 if len("".join(names)) > MOST_LETTERS else 0)
         return to_svg(figure, "Recorded and predicted way seen from above")
 
 
@@ -104,9 +107,10 @@ def played_errors(run: EpisodeRun, steps: int) -> tuple[NDArray[np.float64], NDA
     return times, np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
 
 
-def _legend(axes: Axes, names: Sequence[str], recorded: bool = True) -> None:
+def _legend(axes: Axes, names: Sequence[str], recorded: bool = True, columns: int = 0) -> None:
     lines = [Line2D([], [], color=color) for color in COLORS[: len(names)]]
     if recorded:
-        place_legend(axes, [Line2D([], [], color=RECORDED), *lines], ["recorded", *names])
+        lines.insert(0, Line2D([], [], color=RECORDED))
+        place_legend(axes, lines, ["recorded", *names], columns=columns)
     else:
         place_legend(axes, lines, names)

@@ -151,15 +151,19 @@ def commanded_legend(axes: Axes, commanded: str = MUTED, measured: str = MUTED) 
 
 
 def place_legend(
-    axes: Axes, handles: Sequence[Artist], names: Sequence[str], length: float = 1.8
+    axes: Axes,
+    handles: Sequence[Artist],
+    names: Sequence[str],
+    length: float = 1.8,
+    columns: int = 0,
 ) -> None:
-    """Put a legend in one row above the axes."""
+    """Put a legend above the axes, in one row unless columns are given."""
     axes.legend(
         handles[: len(names)],
         names,
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=len(names),
+        ncols=columns or len(names),
         borderaxespad=0.2,
         handlelength=length,
         handletextpad=0.5,

@@ -244,9 +244,8 @@ def test_wrong_types_are_named_and_left_out(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mcap"]
 
 
-def test_sqlite_bags_read_the_same(tmp_path):
-    content, path, types = messages(), tmp_path / "a.db3", message_types()
-    base = sqlite3.connect(path)
+def write_sqlite(path, content):
+    types, base = message_types(), sqlite3.connect(path)
     base.execute("CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT)")
     base.execute(
         "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INT, timestamp INT, data BLOB)"
@@ -262,9 +261,21 @@ def test_sqlite_bags_read_the_same(tmp_path):
         base.execute("INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)", row)
     base.commit()
     base.close()
-    bag = read_bag(path)
+    return path
+
+
+def test_sqlite_bags_read_the_same(tmp_path):
+    bag = read_bag(write_sqlite(tmp_path / "a.db3", messages()))
     assert not bag.faults and len(bag.states) == 51
     assert all(result.equal for result in replay(bag, ShiftPolicy()))
+
+
+def test_a_sqlite_file_cut_off_gives_what_is_left(tmp_path):
+    path = write_sqlite(tmp_path / "a.db3", messages())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    bag = read_bag(path)
+    assert 10 < len(bag.states) < 51 and set(bag.images) == set(CAMERAS)
+    assert "a.db3 cannot be read any further" in reasons(bag)
 
 
 def test_any_topic_names_by_a_mapping(tmp_path):
