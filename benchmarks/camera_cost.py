@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorState
 
@@ -36,7 +36,7 @@ from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
 from vla_distill.graph import graph_environment, stop
 from vla_policy.conversions import pose_to_message, set_stamp
-from vla_policy.image_conversion import rgb_to_image
+from vla_policy.image_conversion import fit_image, image_to_rgb, rgb_to_image
 from vla_policy_node.lifecycle import run
 from vla_policy_node.policy_node import PolicyNode
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
@@ -46,6 +46,8 @@ STATE_PERIOD, STATUS_PERIOD, SELDOM = 0.02, 0.5, 5.0
 READY_SECONDS, SETTLE_SECONDS = 120.0, 1.0
 POSE = np.array([0.3, 0.0, 0.2, 0.0, np.pi / 2, 0.0])
 """Where the arm stands: position [m] and rotation vector [rad]."""
+POLICY_SIZE = 96
+"""Side of the pictures that the policy sees [px]."""
 CLAIM = 0.9
 """Share of its rate that the policy shall keep, at least."""
 
@@ -151,6 +153,25 @@ class Robot:
             publisher.publish(bytes(self._picture))
 
 
+def conversion(size: tuple[int, int], repeats: int = 200) -> dict[str, Mapping[str, float]]:
+    """What one picture costs when a chunk is asked for: percentiles of each stage [ms]."""
+    message = Image()
+    rgb_to_image(np.zeros((*size, 3), np.uint8), message)
+    raw = serialize_message(message)
+    spans: dict[str, list[float]] = {"deserialise": [], "convert": [], "resize": []}
+    for _ in range(repeats):
+        marks = [time.perf_counter()]
+        received = deserialize_message(raw, Image)
+        marks.append(time.perf_counter())
+        pixels = image_to_rgb(received)
+        marks.append(time.perf_counter())
+        fit_image(pixels, POLICY_SIZE)
+        marks.append(time.perf_counter())
+        for name, begin, end in zip(spans, marks, marks[1:], strict=False):
+            spans[name].append(1e3 * (end - begin))
+    return {name: percentiles(values) for name, values in spans.items()}
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Rates in turns: without cameras, with them."""
     environment = graph_environment()
@@ -199,6 +220,7 @@ def main() -> None:
     found = measure(arguments)
     names = ("policy", "width", "height", "rate", "seconds", "turns")
     found |= {name: getattr(arguments, name) for name in names}
+    found["conversion_ms"] = conversion((arguments.height, arguments.width))
     found |= {"commit": commit(), "machine": machine(), "command": command()}
     print(
         f"{found['chunks_per_second_without']['median']:.1f} chunks/s without cameras,"
