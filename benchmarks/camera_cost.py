@@ -35,7 +35,7 @@ from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorState
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
 from vla_distill.graph import graph_environment, stop
-from vla_policy.conversions import pose_to_message, set_stamp
+from vla_policy.conversions import pose_to_message, seconds, set_stamp
 from vla_policy.image_conversion import fit_image, image_to_rgb, rgb_to_image
 from vla_policy_node.lifecycle import run
 from vla_policy_node.policy_node import PolicyNode
@@ -85,11 +85,13 @@ class Robot:
     Attributes:
         chunks: when each chunk came, by the steady clock [s].
         fast: whether the cameras run at full rate.
+        ages: of the older picture behind each chunk when it came, with cameras at full rate [s].
     """
 
     def __init__(self, size: tuple[int, int], rate: float) -> None:
         self.chunks: list[float] = []
         self.fast = False
+        self.ages: list[float] = []
         self._node = Node("camera_cost")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -107,24 +109,26 @@ class Robot:
         self._node.create_timer(STATE_PERIOD, self._say_state)
         self._node.create_timer(STATUS_PERIOD, self._say_status)
         self._node.create_timer(1.0 / rate, self._show)
-        self._node.create_subscription(
-            ActionChunk, "action_chunk", lambda _: self.chunks.append(time.monotonic()), REPORT,
-            raw=True,
-        )  # fmt: skip
+        self._node.create_subscription(ActionChunk, "action_chunk", self._take, REPORT)
 
-    def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    def spin(self, duration: float, until: Callable[[], bool] = lambda: False) -> None:
         """Be the robot for so long [s], or until something holds."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + duration
         while time.monotonic() < end and not until():
             self._executor.spin_once(STATE_PERIOD)
 
-    def rate(self, fast: bool, seconds: float) -> float:
+    def rate(self, fast: bool, duration: float) -> float:
         """Chunks a second with cameras at full rate, or with hardly any, over so long [s]."""
         self.fast = fast
         self.spin(SETTLE_SECONDS)
         begin, before = time.monotonic(), len(self.chunks)
-        self.spin(seconds)
+        self.spin(duration)
         return (len(self.chunks) - before) / (time.monotonic() - begin)
+
+    def _take(self, chunk: ActionChunk) -> None:
+        self.chunks.append(time.monotonic())
+        if self.fast:
+            self.ages.append(self._now() - seconds(chunk.header.stamp))
 
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9
@@ -197,6 +201,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "chunks_per_second_with": percentiles(with_cameras),
         "ratios": ratios.tolist(),
         "kept": float(np.median(ratios)),
+        "picture_age_ms": percentiles([1e3 * age for age in robot.ages]),
         "claim": CLAIM,
     }
 
