@@ -46,7 +46,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         HEADER,
         "|" + "---|" * (HEADER.count("|") - 1),
     ]
-    for one in record["rows"]:
+    for one in sorted(record["rows"], key=lambda one: (one["bad_link"], one["added_ms"])):
         against = one["against_switch"]
         added = "bad link" if one["bad_link"] else f"{one['added_ms']} ms"
         low, high = 100 * one["low"], 100 * one["high"]

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,15 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorState
 
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
 from vla_distill.graph import graph_environment, stop
-from vla_policy.conversions import pose_to_message, set_stamp
-from vla_policy.image_conversion import rgb_to_image
+from vla_policy.conversions import pose_to_message, seconds, set_stamp
+from vla_policy.image_conversion import fit_image, image_to_rgb, rgb_to_image
 from vla_policy_node.lifecycle import run
 from vla_policy_node.policy_node import PolicyNode
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
@@ -46,6 +46,8 @@ STATE_PERIOD, STATUS_PERIOD, SELDOM = 0.02, 0.5, 5.0
 READY_SECONDS, SETTLE_SECONDS = 120.0, 1.0
 POSE = np.array([0.3, 0.0, 0.2, 0.0, np.pi / 2, 0.0])
 """Where the arm stands: position [m] and rotation vector [rad]."""
+POLICY_SIZE = 96
+"""Side of the pictures that the policy sees [px]."""
 CLAIM = 0.9
 """Share of its rate that the policy shall keep, at least."""
 
@@ -83,11 +85,13 @@ class Robot:
     Attributes:
         chunks: when each chunk came, by the steady clock [s].
         fast: whether the cameras run at full rate.
+        ages: of the older picture behind each chunk when it came, with cameras at full rate [s].
     """
 
     def __init__(self, size: tuple[int, int], rate: float) -> None:
         self.chunks: list[float] = []
         self.fast = False
+        self.ages: list[float] = []
         self._node = Node("camera_cost")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -105,24 +109,26 @@ class Robot:
         self._node.create_timer(STATE_PERIOD, self._say_state)
         self._node.create_timer(STATUS_PERIOD, self._say_status)
         self._node.create_timer(1.0 / rate, self._show)
-        self._node.create_subscription(
-            ActionChunk, "action_chunk", lambda _: self.chunks.append(time.monotonic()), REPORT,
-            raw=True,
-        )  # fmt: skip
+        self._node.create_subscription(ActionChunk, "action_chunk", self._take, REPORT)
 
-    def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    def spin(self, duration: float, until: Callable[[], bool] = lambda: False) -> None:
         """Be the robot for so long [s], or until something holds."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + duration
         while time.monotonic() < end and not until():
             self._executor.spin_once(STATE_PERIOD)
 
-    def rate(self, fast: bool, seconds: float) -> float:
+    def rate(self, fast: bool, duration: float) -> float:
         """Chunks a second with cameras at full rate, or with hardly any, over so long [s]."""
         self.fast = fast
         self.spin(SETTLE_SECONDS)
         begin, before = time.monotonic(), len(self.chunks)
-        self.spin(seconds)
+        self.spin(duration)
         return (len(self.chunks) - before) / (time.monotonic() - begin)
+
+    def _take(self, chunk: ActionChunk) -> None:
+        self.chunks.append(time.monotonic())
+        if self.fast:
+            self.ages.append(self._now() - seconds(chunk.header.stamp))
 
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9
@@ -151,6 +157,25 @@ class Robot:
             publisher.publish(bytes(self._picture))
 
 
+def conversion(size: tuple[int, int], repeats: int = 200) -> dict[str, Mapping[str, float]]:
+    """What one picture costs when a chunk is asked for: percentiles of each stage [ms]."""
+    message = Image()
+    rgb_to_image(np.zeros((*size, 3), np.uint8), message)
+    raw = serialize_message(message)
+    spans: dict[str, list[float]] = {"deserialise": [], "convert": [], "resize": []}
+    for _ in range(repeats):
+        marks = [time.perf_counter()]
+        received = deserialize_message(raw, Image)
+        marks.append(time.perf_counter())
+        pixels = image_to_rgb(received)
+        marks.append(time.perf_counter())
+        fit_image(pixels, POLICY_SIZE)
+        marks.append(time.perf_counter())
+        for name, begin, end in zip(spans, marks, marks[1:], strict=False):
+            spans[name].append(1e3 * (end - begin))
+    return {name: percentiles(values) for name, values in spans.items()}
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Rates in turns: without cameras, with them."""
     environment = graph_environment()
@@ -176,6 +201,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "chunks_per_second_with": percentiles(with_cameras),
         "ratios": ratios.tolist(),
         "kept": float(np.median(ratios)),
+        "picture_age_ms": percentiles([1e3 * age for age in robot.ages]),
         "claim": CLAIM,
     }
 
@@ -199,6 +225,7 @@ def main() -> None:
     found = measure(arguments)
     names = ("policy", "width", "height", "rate", "seconds", "turns")
     found |= {name: getattr(arguments, name) for name in names}
+    found["conversion_ms"] = conversion((arguments.height, arguments.width))
     found |= {"commit": commit(), "machine": machine(), "command": command()}
     print(
         f"{found['chunks_per_second_without']['median']:.1f} chunks/s without cameras,"

@@ -46,7 +46,7 @@ from vla_policy.checkpoint import load_policy
 from vla_policy.chunk_stream import StreamFaults
 from vla_policy.contract import Policy
 
-CHUNKINGS = ("switch", "ensemble", "rtc")
+CHUNKINGS = ("switch", "rtc", "ensemble")
 ADDED_MS = (0, 100, 300)
 BAD_LINK = StreamFaults(delay=0.05, jitter=0.1, loss=0.3, reordering=0.3)
 CLAIM = 0.5
@@ -143,7 +143,7 @@ def main() -> None:
     if "own_ms" not in record:
         record["own_ms"] = own_latency(policy, arguments)
         write(record, arguments.json)
-    wanted = [(name, ms, False) for ms in ADDED_MS for name in CHUNKINGS]
+    wanted = [(name, ms, False) for name in CHUNKINGS for ms in ADDED_MS]
     wanted += [(name, 0, True) for name in CHUNKINGS]
     have = {(one["chunking"], one["added_ms"], one["bad_link"]): one for one in record["rows"]}
     missing = [key for key in wanted if key not in have]

@@ -3,7 +3,7 @@
 python benchmarks/cpu_precision.py --json benchmarks/results/cpu_precision.json
 
 Each row is the same policy, treated otherwise: bfloat16 by autocast, the linear layers' weights in
-int8 (dynamic quantisation), vision tower, decoder layers and head compiled. Rows take turns. Next to
+int8 (dynamic quantisation), vision tower, decoder layers and head compiled. Rows take turns. Beside
 its time stands how far its targets lie from the plain row's, with the same noise.
 """
 

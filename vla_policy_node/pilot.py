@@ -76,7 +76,7 @@ class Pilot:
         self._memory: Memory | None = None
         self._commanded: NDArray[np.float64] | None = None
         self._waiting_since: float | None = None
-        self._gave_up = self._failed = False
+        self._gave_up = self._failed = self._prompt = False
         self._episode = 0
         self.history = StateHistory()
         self.instruction = self.trouble = self.fault = ""
@@ -157,6 +157,7 @@ class Pilot:
         """
         waits = self.instruction and not self._synchronous and self._commanded is not None
         if waits and self._cameras.current(self._now):
+            self._prompt = True
             self._ask_in_time(self._now, replan_steps)
 
     def take(self, thought: Thought) -> ActionChunk | None:
@@ -184,12 +185,16 @@ class Pilot:
     def _ask_in_time(self, now: float, replan_steps: int) -> bool:
         """Ask for a chunk if one is due; False if that failed.
 
-        Images of this moment may be under way; they are waited for, for one period at most.
+        Images of this moment may be under way; they are waited for, for one period at most, and
+        not where that was in vain before: some cameras always take longer.
         """
         if self._inference.busy or not self._due(now, replan_steps):
             return True
-        overdue = self._due(now - self._cameras.period, replan_steps)
-        return self._ask() if overdue or self._cameras.current(now) else True
+        if not self._cameras.current(now):
+            if self._prompt and not self._due(now - self._cameras.period, replan_steps):
+                return True
+            self._prompt = False
+        return self._ask()
 
     def _await_chunk(self, now: float) -> Answer | None:
         """Synchronous: ask as soon as the images of this moment are there, and wait."""

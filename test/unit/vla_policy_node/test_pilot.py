@@ -63,9 +63,10 @@ class Bench:
         self.image(10.0)
         self.state(10.0)
         self.take_chunk(10.0)
-        self.image(10.1)
         for tick in range(1, 10):
             self.state(10.0 + 0.02 * tick)
+            if tick == 5:
+                self.image(10.1)
         assert self.inference.asked == [10.0]
 
     def image(self, stamp: float, names: tuple[str, ...] = NAMES) -> None:
@@ -121,6 +122,16 @@ def test_an_image_that_does_not_come_is_waited_for_one_period(bench: Bench) -> N
         assert bench.inference.asked == [10.0]
     bench.state(10.3)
     assert bench.inference.asked == [10.0, 10.1]
+
+
+def test_images_that_are_always_late_are_not_waited_for_again(bench: Bench) -> None:
+    for tick in range(10, 16):
+        bench.state(10.0 + 0.02 * tick)
+    assert bench.inference.asked == [10.0, 10.1]
+    bench.image(10.2)  # 0.1 s old when it comes
+    bench.take_chunk(10.1)
+    bench.state(10.32)
+    assert bench.inference.asked == [10.0, 10.1, 10.2]
 
 
 def test_an_image_asks_for_nothing_while_nothing_is_followed(bench: Bench) -> None:
