@@ -60,9 +60,15 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "teacher_tokens_9": ("teacher", {"task_diversity": {"keep": 9}}),
     "teacher_layers_6": ("teacher", {"layer_importance": {"keep": 6}}),
     "teacher_sparse": ("teacher", {"mlp_sparsity": {"share": 0.5, "refit": True}}),
+    "teacher_layers_4": ("teacher", {"layer_importance": {"keep": 4}}),
     "earlier_teacher_tokens_48": ("earlier_teacher", {"task_diversity": {"keep": 48}}),
+    "earlier_teacher_tokens_36": ("earlier_teacher", {"task_diversity": {"keep": 36}}),
     "earlier_student_tokens_48": ("earlier_student", {**_ROUTER, "task_diversity": {"keep": 48}}),
     "earlier_student_steps_2": ("earlier_student", {**_ROUTER, "few_steps": {"steps": 2}}),
+    "earlier_student_fast": (
+        "earlier_student",
+        {**_ROUTER, "task_diversity": {"keep": 18}, "head_cache": {"interval": 2}},
+    ),
 }
 """Policies made cheaper, and a little or a lot worse."""
 VLA = [sys.executable, "-m", "vla_distill.cli.main"]

@@ -140,8 +140,8 @@ class BagPlayer:
             lambda: "task_status" in self._ears() and bool(self._cameras()),
         )
         for camera in sorted(self._cameras()):
-            # Of a history of one, each write asks to be acknowledged; of a longer one the middleware
-            # asks every few seconds.
+            # With a history of one, each write asks to be acknowledged; with a longer one the
+            # middleware asks every few seconds.
             out = self._node.create_publisher(Image, f"camera/{camera}/image_raw", COMMAND)
             self._images_out[camera] = out
             self._wait(f"{out.topic} heard", lambda out=out: out.get_subscription_count() > 0)
