@@ -4,7 +4,7 @@ python benchmarks/control_loop.py --json benchmarks/results/control_loop.json
 
 The real launch file, paced. Every message is timed by when its writer published it (DDS's source
 stamp), so that looking on adds no time. An image's stamp counts from the ``/clock`` of the same
-stamp, which the simulator publishes just before it renders. ``overhead_ms`` is, a chunk,
+stamp, which the simulator publishes before it renders. ``overhead_ms`` is, a chunk,
 the time from there to the first command that follows it, less what the model took and less the wait
 for the arm's next state, which is the arm's pace and not the nodes' doing; ``stages_ms`` has all.
 A goal's first chunk is left out: its picture was there before the goal, and waited for it.
@@ -156,8 +156,7 @@ def stages(tap: Tap) -> dict[str, list[float]]:
 
     for stamp, parts in tap.chunks.items():
         used = tap.first_use.get(stamp)
-        known = [at[topic] for topic in ("/clock", "action_chunk", "joint_states", "ee_state")]
-        known += cameras
+        known = [at["/clock"], at["action_chunk"], *cameras]
         if used is None or any(stamp not in each for each in known):
             continue
         if any(used not in at[topic] for topic in ("ee_state", "ee_command", "joint_commands")):
@@ -169,9 +168,6 @@ def stages(tap: Tap) -> dict[str, list[float]]:
         waited = max(state - chunk, 0.0)
         note("render", images - begin)
         note("image_to_model", chunk - images - model)
-        note("image_to_joints", at["joint_states"][stamp] - images)
-        note("joints_to_state", at["ee_state"][stamp] - at["joint_states"][stamp])
-        note("state_to_model", chunk - at["ee_state"][stamp] - model)
         for name, milliseconds in parts.items():
             note(f"model_{name}", 1e-3 * milliseconds)
         note("wait_for_state", waited)
