@@ -163,7 +163,7 @@ def assert_policy_same(policy: VlaPolicy, monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(short, llamas, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["teacher", "teacher_thin", "student", "student_thin"])
+@pytest.mark.parametrize("name", ["teacher", "student"])
 def test_shipped_policies_act_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_policy_same(load_policy(CHECKPOINTS / name), monkeypatch)
 
