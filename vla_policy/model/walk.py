@@ -136,10 +136,9 @@ def walk(
             if chosen is not None:
                 kept = kept.gather(1, chosen)
                 rows = _rows(chosen, visual, hidden.shape[1])
-                hidden = _take(hidden, rows)
-                positions, present = positions.gather(1, rows), present.gather(1, rows)
-                mask = causal_mask(present, hidden.dtype)
-                rotary = stack.rotary(hidden, positions.clamp(min=0))
+                hidden, present = _take(hidden, rows), present.gather(1, rows)
+                rotary = _take(rotary[0], rows), _take(rotary[1], rows)
+                mask = _among(mask, rows)
                 visual = slice(start, start + kept.shape[1])
                 states = TokenStates(hidden, visual, words, present, rotary, layer, stack.router)
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
@@ -243,3 +242,9 @@ def _rows(chosen: Tensor, visual: slice, size: int) -> Tensor:
 
 def _take(hidden: Tensor, rows: Tensor) -> Tensor:
     return hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[2]))
+
+
+def _among(mask: Tensor, rows: Tensor) -> Tensor:
+    """The mask of some tokens among themselves, in their order. Shape (B, 1, n, n)."""
+    kept = _take(mask[:, 0], rows)
+    return kept.gather(2, rows[:, None].expand(-1, kept.shape[1], -1))[:, None]
