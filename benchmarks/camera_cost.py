@@ -197,8 +197,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     without, with_cameras = (np.array(rates) for rates in zip(*turns, strict=True))
     ratios = with_cameras / without
     return {
-        "chunks_per_second_without": percentiles(without),
-        "chunks_per_second_with": percentiles(with_cameras),
+        "chunks_per_second_without": percentiles(without.tolist()),
+        "chunks_per_second_with": percentiles(with_cameras.tolist()),
         "ratios": ratios.tolist(),
         "kept": float(np.median(ratios)),
         "picture_age_ms": percentiles([1e3 * age for age in robot.ages]),
