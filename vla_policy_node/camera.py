@@ -75,7 +75,7 @@ class Cameras:
 
     def __init__(self, cameras: Sequence[Camera], timeout: float, period: float) -> None:
         self._cameras = {camera.name: camera for camera in cameras}
-        self.timeout, self.period = timeout, period
+        self.timeout, self._period = timeout, period
 
     def trouble(self, now: float) -> str:
         """Say which camera is silent or stale at a time [s]; empty if none is."""
@@ -91,7 +91,7 @@ class Cameras:
 
     def current(self, now: float) -> bool:
         """Whether every camera's image is there that must have been taken by a time [s]."""
-        oldest = now - self.period + 1e-6
+        oldest = now - self._period + 1e-6
         return all(
             camera.arrival.stamp is not None and oldest < camera.arrival.stamp <= now + 1e-6
             for camera in self._cameras.values()

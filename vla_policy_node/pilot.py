@@ -76,7 +76,7 @@ class Pilot:
         self._memory: Memory | None = None
         self._commanded: NDArray[np.float64] | None = None
         self._waiting_since: float | None = None
-        self._gave_up = self._failed = self._prompt = False
+        self._gave_up = self._failed = False
         self._episode = 0
         self.history = StateHistory()
         self.instruction = self.trouble = self.fault = ""
@@ -131,8 +131,8 @@ class Pilot:
         """
         if not self.instruction:
             return Answer(None, NO_INSTRUCTION)
+        due = now >= self._player.next_due(replan_steps) - _EPSILON
         if self._synchronous:
-            due = self._due(now, replan_steps)
             if due and not self._gave_up:
                 return self._await_chunk(now)
             if due and self._cameras.current(now):
@@ -143,22 +143,11 @@ class Pilot:
         else:
             if trouble := self._cameras.trouble(now):
                 return self._hold(trouble)
-            if not self._ask_in_time(now, replan_steps):
+            if due and not self._inference.busy and not self._ask():
                 return self._hold(self.trouble)
         if self.trouble and self._player.newest is None:
             return self._hold(self.trouble)
         return self._play(now)
-
-    def see_image(self, replan_steps: int) -> None:
-        """An image has come: ask for the chunk that waited for it; what fails shows in an answer.
-
-        Args:
-            replan_steps: see :meth:`answer`.
-        """
-        waits = self.instruction and not self._synchronous and self._commanded is not None
-        if waits and self._cameras.current(self._now):
-            self._prompt = True
-            self._ask_in_time(self._now, replan_steps)
 
     def take(self, thought: Thought) -> ActionChunk | None:
         """Take what the policy thought; return the chunk if it is good and for this episode."""
@@ -177,24 +166,6 @@ class Pilot:
         # The newest state was still answered from the old chunk; that is when the new one came.
         self._player.add(self._chunking.receive(thought.chunk, self._now))
         return thought.chunk
-
-    def _due(self, now: float, replan_steps: int) -> bool:
-        """Whether a new chunk is wanted at a time [s]."""
-        return now >= self._player.next_due(replan_steps) - _EPSILON
-
-    def _ask_in_time(self, now: float, replan_steps: int) -> bool:
-        """Ask for a chunk if one is due; False if that failed.
-
-        Images of this moment may be under way; they are waited for, for one period at most, and
-        not where that was in vain before: some cameras always take longer.
-        """
-        if self._inference.busy or not self._due(now, replan_steps):
-            return True
-        if not self._cameras.current(now):
-            if self._prompt and not self._due(now - self._cameras.period, replan_steps):
-                return True
-            self._prompt = False
-        return self._ask()
 
     def _await_chunk(self, now: float) -> Answer | None:
         """Synchronous: ask as soon as the images of this moment are there, and wait."""

@@ -203,7 +203,6 @@ class PolicyNode(SettingsNode[PolicySettings]):
             camera.put(raw)
         except PolicyError as error:
             self.warn(f"camera {camera.name}: {error}")
-        self.pilot.see_image(self.settings.replan_steps)
         if self._pending is not None:
             self._answer(self._pending)
 

@@ -69,7 +69,7 @@ class PolicySettings(ComputeSettings):
     )
     image_period: float = setting(
         0.1,
-        "time between images; a chunk that is due waits so long for one that must be under way",
+        "time between images; a synchronous policy waits for an image that must be under way",
         unit="s",
         low=0.001,
         high=10.0,

@@ -201,7 +201,7 @@ class SimNode(SettingsNode[SimSettings]):
         set_stamp(response.stamp, self._stamp)
         return response
 
-    # What goes out. Joint states first: the arm is answered while the pictures are rendered.
+    # What goes out. Images before joint states: those make everyone act.
 
     def _publish(self, again: bool = False) -> None:
         """Send all that belongs to this tick."""
@@ -209,6 +209,11 @@ class SimNode(SettingsNode[SimSettings]):
             clock = Clock()
             set_stamp(clock.clock, self._stamp)
             self._clock_out.publish(clock)
+        if again:
+            self._cameras.publish_again()
+        elif self._tick % IMAGE_TICKS == 0:
+            self._cameras.publish(self._stamp)
+        self._publish_task()
         joints = self.sim.joint_state()
         message = JointState(name=self._names)
         set_stamp(message.header.stamp, self._stamp)
@@ -216,11 +221,6 @@ class SimNode(SettingsNode[SimSettings]):
         message.position = [*joints.positions.tolist(), joints.gripper]
         message.velocity = [*joints.velocities.tolist(), 0.0]
         self._joints_out.publish(message)
-        if again:
-            self._cameras.publish_again()
-        elif self._tick % IMAGE_TICKS == 0:
-            self._cameras.publish(self._stamp)
-        self._publish_task()
 
     def _publish_task(self) -> None:
         status = self.sim.status()

@@ -57,14 +57,14 @@ class DistillationConfig(ComparisonConfig):
         student: the configuration of which arms are changes.
         arms: names of :data:`ARMS`.
         seeds: of training.
-        small_scratch: folder of a small policy trained from scratch, or None.
+        others: name -> folder of further policies, e.g. ``small_scratch``.
         samples: observations to calibrate on and to time chunks with.
     """
 
     student: StudentConfig = field(kw_only=True)
     arms: Sequence[str] = tuple(ARMS)
     seeds: Sequence[int] = (0,)
-    small_scratch: Path | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
     samples: int = 256
 
     def __post_init__(self) -> None:
@@ -119,7 +119,7 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         Rows as of :func:`vla_distill.benchmark.comparison.compare`, with ``arm``.
 
     Raises:
-        DistillError: a training failed.
+        DistillError: a training failed, or another policy has the name of a row.
         PolicyError: a policy is not there or does not fit.
     """
     folders = {PLAIN: Path(config.student.teacher)}
@@ -132,8 +132,9 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         if not (folder / "config.json").is_file():
             save_policy(accelerate(load_policy(start), recipe, seen), folder)
         folders[name] = folder
-    if config.small_scratch is not None:
-        folders["small_scratch"] = config.small_scratch
+    if taken := sorted(folders.keys() & config.others.keys()):
+        raise DistillError("others", got=taken, expected="names that no other row has")
+    folders |= config.others
     for row in compare(config, folders, lambda: seen):
         yield {"arm": row["name"].split("#")[0], **row}
 

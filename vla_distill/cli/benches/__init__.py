@@ -12,6 +12,19 @@ def words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
+def folders(text: str) -> dict[str, Path]:
+    """Folders by name, of NAME=DIR,NAME=DIR."""
+    from vla_distill.errors import DistillError
+
+    found = {}
+    for word in words(text):
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder):
+            raise DistillError("--others", got=word, expected="NAME=DIR")
+        found[name] = Path(folder)
+    return found
+
+
 def origin() -> dict[str, Any]:
     """Where a record comes from: commit, command and machine."""
     from vla_distill.evaluation.machine import command, commit, machine

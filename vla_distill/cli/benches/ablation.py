@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_distill.cli.benches import origin, words, write
+from vla_distill.cli.benches import folders, origin, words, write
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def main(arguments: Ablation) -> int:
         work=arguments.work,
         tasks=pick_tasks(arguments.suite, arguments.tasks),
         recipes=words(arguments.recipes) or RECIPES,
-        others=_folders(arguments.others),
+        others=folders(arguments.others),
         episodes=arguments.episodes,
         seed=arguments.seed,
         samples=arguments.samples,
@@ -91,16 +91,3 @@ def main(arguments: Ablation) -> int:
     (arguments.docs / "efficientvla_ablation.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
-
-
-def _folders(text: str) -> dict[str, Path]:
-    """Folders by name, of NAME=DIR,NAME=DIR."""
-    from vla_distill.errors import DistillError
-
-    found = {}
-    for word in words(text):
-        name, equals, folder = word.partition("=")
-        if not (name and equals and folder):
-            raise DistillError("--others", got=word, expected="NAME=DIR")
-        found[name] = Path(folder)
-    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_distill.cli.benches import origin, words, write
+from vla_distill.cli.benches import folders, origin, words, write
 
 SECONDS = "seconds.json"
 
@@ -22,7 +22,7 @@ class Distillation:
         arms: instead of all, separated by commas.
         seeds: of training, separated by commas; the student and its strongest rivals are trained
             with each, all others with the first.
-        small_scratch: folder of a small policy trained from scratch, as one more row.
+        others: further policies as rows, e.g. small_scratch=DIR.
         suite: suite of tasks.
         tasks: only these, separated by commas.
         episodes: episodes a task, of each row and latency.
@@ -38,7 +38,7 @@ class Distillation:
     work: Path = Path("runs/distillation")
     arms: str = ""
     seeds: str = "0"
-    small_scratch: Path | None = None
+    others: str = ""
     suite: str = "arx5"
     tasks: str = ""
     episodes: int = 100
@@ -75,7 +75,7 @@ def main(arguments: Distillation) -> int:
         student=StudentConfig.read(arguments.config),
         arms=words(arguments.arms) or tuple(ARMS),
         seeds=[int(seed) for seed in words(arguments.seeds)],
-        small_scratch=arguments.small_scratch,
+        others=folders(arguments.others),
         tasks=pick_tasks(arguments.suite, arguments.tasks),
         episodes=arguments.episodes,
         seed=arguments.seed,
