@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from vla_arm.joint_table import get_arm
 from vla_distill.bags.fault import Fault, FaultList
 from vla_distill.bags.mapping import JOINT_TYPE, TYPES, TopicMapping
+from vla_distill.bags.series import Entry, Series, place_in_time
 from vla_distill.bags.storage import RawMessage, Storage
 from vla_policy.contract import ActionChunk
 from vla_policy.conversions import (
@@ -48,27 +50,19 @@ _MOVE = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A thing with a time.
-
-    Attributes:
-        segment: counts the jumps of the clock before it.
-        stamp: header stamp [s].
-        value: what it is.
-    """
-
-    segment: int
-    stamp: float
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
 class ImageRef:
     """Where an image lies."""
 
     topic: str
     type: str
     place: tuple[int, int, int]
+
+    @classmethod
+    def of_row(cls, kinds: Sequence[tuple[str, str]], row: NDArray[np.float64]) -> ImageRef:
+        """Of a row of numbers: which of the topics and types, and the place."""
+        number, file, offset, index = row.astype(np.int64).tolist()
+        topic, kind = kinds[number]
+        return cls(topic, kind, (file, offset, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +71,11 @@ class ArmState:
 
     state: NDArray[np.float64]
     commanded: NDArray[np.float64]
+
+    @classmethod
+    def of_row(cls, row: NDArray[np.float64]) -> ArmState:
+        """Of both, one behind the other. Shape (15,)."""
+        return cls(row[:8], row[8:])
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class TaskJudgement:
 
 @dataclass
 class Bag:
-    """The content of a bag. Lists are in order of segment and stamp.
+    """The content of a bag, in order of segment and stamp.
 
     Attributes:
         storage: its files; images are fetched from there.
@@ -127,9 +126,9 @@ class Bag:
 
     storage: Storage
     topics: dict[str, tuple[str, int]] = field(default_factory=dict)
-    images: dict[str, list[Entry]] = field(default_factory=dict)
-    states: list[Entry] = field(default_factory=list)
-    commands: list[Entry] = field(default_factory=list)
+    images: dict[str, Series] = field(default_factory=dict)
+    states: Series = field(default_factory=lambda: Series(15, ArmState.of_row))
+    commands: Series = field(default_factory=lambda: Series(7, np.asarray))
     chunks: list[Entry] = field(default_factory=list)
     instructions: list[Entry] = field(default_factory=list)
     marks: list[Entry] = field(default_factory=list)
@@ -139,8 +138,10 @@ class Bag:
     @property
     def span(self) -> tuple[float, float]:
         """First and last stamp of images and states [s]; NaN in an empty bag."""
-        stamps = [e.stamp for entries in (*self.images.values(), self.states) for e in entries]
-        return (min(stamps), max(stamps)) if stamps else (float("nan"), float("nan"))
+        stamps = [own.stamps for own in (*self.images.values(), self.states) if len(own)]
+        if not stamps:
+            return float("nan"), float("nan")
+        return float(min(map(np.min, stamps))), float(max(map(np.max, stamps)))
 
     def message(self, ref: ImageRef) -> Any:
         """Fetch an image message.
@@ -184,6 +185,7 @@ class _Reader:
         self._segment, self._newest = 0, -np.inf
         self._roles: dict[tuple[str, str], tuple[str, str] | None] = {}
         self._cameras: dict[str, str] = {}
+        self._kinds: list[tuple[str, str]] = []
         self._latest: dict[str, tuple[int, float]] = {}
         self._kinematics: ArmKinematics | None = None
 
@@ -204,9 +206,12 @@ class _Reader:
         bag = self._bag
         bag.topics = {topic: (kinds[topic], counts[topic]) for topic in sorted(counts)}
         for name, entries in bag.images.items():
-            bag.images[name] = self._ordered(self._cameras[name], entries)
-        for part in ("states", "commands", "chunks", "marks", "judgements"):
-            setattr(bag, part, self._ordered(part, getattr(bag, part)))
+            self._double(self._cameras[name], entries.put_in_order())
+        self._double("states", bag.states.put_in_order())
+        self._double("commands", bag.commands.put_in_order())
+        bag.chunks.sort(key=place_in_time)
+        bag.marks.sort(key=place_in_time)
+        bag.judgements = self._last_ones("judgements", bag.judgements)
         if not counts:
             self._faults.add("", None, "the bag holds no message", 0)
         bag.faults = [*bag.storage.faults, *self._faults]
@@ -234,25 +239,32 @@ class _Reader:
     def _take(self, raw: RawMessage, part: str, camera: str) -> None:
         if part == "camera":
             entry = self._entry(raw, _header_stamp(raw.data))
-            ref = ImageRef(raw.topic, raw.type, raw.place)
-            self._bag.images.setdefault(camera, []).append(Entry(*entry, ref))
+            if camera not in self._bag.images:
+                self._bag.images[camera] = Series(4, partial(ImageRef.of_row, self._kinds))
+            kind = self._kind(raw.topic, raw.type)
+            self._bag.images[camera].append(*entry, (kind, *raw.place))
             return
         message = self._bag.storage.types.read(raw.data, raw.type)
         if part == "instruction":
             newest = self._newest if np.isfinite(self._newest) else -np.inf
             self._bag.instructions.append(Entry(self._segment, newest, str(message.data)))
             return
+        stamp = seconds(message.header.stamp)
         if part == "state":
-            value: Any = self._state(message, raw.type)
-            place = self._bag.states
-        elif part == "command":
+            row = self._state(message, raw.type)
+            self._bag.states.append(*self._entry(raw, stamp), row)
+            return
+        if part == "command":
             # HOLD says nothing about where to go.
-            value = None
-            if message.mode == _MOVE:
-                value = np.append(pose_from_message(message.pose), message.gripper)
-            place = self._bag.commands
-        elif part == "chunks":
-            value, place = RecordedChunk(chunk_from_message(message), message), self._bag.chunks
+            moves = message.mode == _MOVE
+            row = [*pose_from_message(message.pose), message.gripper] if moves else []
+            entry = self._entry(raw, stamp)
+            if moves:
+                self._bag.commands.append(*entry, row)
+            return
+        if part == "chunks":
+            value: Any = RecordedChunk(chunk_from_message(message), message)
+            place = self._bag.chunks
         elif part == "marks":
             value = Mark(
                 int(message.kind), message.instruction, message.task, int(message.seed),
@@ -264,22 +276,26 @@ class _Reader:
                 message.task, int(message.seed), bool(message.success), message.instruction
             )
             place = self._bag.judgements
-        entry = self._entry(raw, seconds(message.header.stamp))
-        if value is not None:
-            place.append(Entry(*entry, value))
+        place.append(Entry(*self._entry(raw, stamp), value))
 
-    def _state(self, message: Any, kind: str) -> ArmState:
+    def _kind(self, topic: str, kind: str) -> int:
+        """The number of a topic and type of images."""
+        if (topic, kind) not in self._kinds:
+            self._kinds.append((topic, kind))
+        return self._kinds.index((topic, kind))
+
+    def _state(self, message: Any, kind: str) -> list[float]:
+        """State and what was commanded, one behind the other."""
         if kind != JOINT_TYPE:
-            commanded = np.append(pose_from_message(message.commanded), message.gripper_commanded)
-            return ArmState(state_from_message(message), commanded)
+            commanded = [*pose_from_message(message.commanded), message.gripper_commanded]
+            return [*state_from_message(message), *commanded]
         if self._kinematics is None:
             from vla_arm.kinematics import ArmKinematics  # slow to load, and rarely needed
 
             self._kinematics = ArmKinematics(get_arm(self._mapping.arm))
         values = joint_values(message, [*self._mapping.joints, self._mapping.gripper])
         pose = self._kinematics.forward(values[:6])
-        state = np.array([*pose, values[6], values[6]])
-        return ArmState(state, state[:7].copy())
+        return [*pose, values[6], values[6], *pose, values[6]]
 
     def _entry(self, raw: RawMessage, stamp: float) -> tuple[int, float]:
         """Segment and stamp of a message; notes what comes late and clocks that jump."""
@@ -301,18 +317,16 @@ class _Reader:
             self._latest[raw.topic] = self._segment, stamp
         return self._segment, stamp
 
-    def _ordered(self, name: str, entries: list[Entry]) -> list[Entry]:
-        ordered = sorted(entries, key=lambda e: (e.segment, e.stamp))
-        if name in ("chunks", "marks"):
-            return ordered
-        kept: list[Entry] = []
-        for entry in ordered:
-            if kept and (kept[-1].segment, kept[-1].stamp) == (entry.segment, entry.stamp):
-                kept[-1] = entry
-                self._faults.add(name, entry.stamp, "equal stamps; the last one stands")
-            else:
-                kept.append(entry)
-        return kept
+    def _last_ones(self, name: str, entries: list[Entry]) -> list[Entry]:
+        """In order; of equal stamps the last one."""
+        ordered = sorted(entries, key=place_in_time)
+        last = {place_in_time(entry): entry for entry in ordered}
+        self._double(name, [e.stamp for e in ordered if last[place_in_time(e)] is not e])
+        return list(last.values())
+
+    def _double(self, name: str, stamps: Sequence[float]) -> None:
+        for stamp in stamps:
+            self._faults.add(name, stamp, "equal stamps; the last one stands")
 
 
 def _header_stamp(data: bytes) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vla_distill.bags.content import Bag, Entry
+from vla_distill.bags.content import Bag
 from vla_distill.bags.errors import BagError
+from vla_distill.bags.series import Entry, between
 
 START, END, SUCCESS, FAILURE = range(4)
 """Kinds of ``vla_msgs/EpisodeMark``."""
@@ -38,12 +39,8 @@ class Episode:
     split_by: str
 
     def of(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries within the episode."""
-        return [
-            e
-            for e in entries
-            if e.segment == self.segment and self.start - 1e-9 <= e.stamp <= self.end + 1e-9
-        ]
+        """The entries within the episode, of ordered ones."""
+        return list(between(entries, self.segment, self.start, self.end))
 
 
 def split(bag: Bag, instruction: str = "") -> list[Episode]:

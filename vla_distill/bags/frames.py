@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from vla_distill.bags.content import Bag, Entry
+from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import Episode
 from vla_distill.bags.fault import FaultList
+from vla_distill.bags.series import Entry, place_in_time
 from vla_policy.errors import PolicyError
 from vla_policy.observation import StateHistory, StateSample
 
@@ -139,10 +140,8 @@ def frames(
     missing = [name for name in cameras if not images[name]]
     for name in missing:
         faults.add(f"camera {name}", episode.start, f"no image in episode {episode.index}", 0)
-    states = [e for e in bag.states if e.segment == episode.segment]
-    if missing or not states:
+    if missing or not any(entry.segment == episode.segment for entry in bag.states):
         return
-    known = [entry.stamp for entry in states]
     begin = max(values[0] for values in stamps.values())
     # After the last image there is nothing new to see.
     end = min(episode.end, max(values[-1] for values in stamps.values()))
@@ -160,7 +159,7 @@ def frames(
         if len(picked) == len(cameras):
             stamp = min(entry.stamp for entry in picked.values())
             try:
-                sample = _state_at(stamp, states, known)
+                sample = _state_at(bag.states, episode.segment, stamp)
             except PolicyError as error:
                 faults.add("ee_state", due, f"{error.what}: {str(error.expected).split(' of ')[0]}")
             else:
@@ -178,11 +177,12 @@ def frames(
         yield part
 
 
-def _state_at(stamp: float, states: Sequence[Entry], known: Sequence[float]) -> StateSample:
+def _state_at(states: Sequence[Entry], segment: int, stamp: float) -> StateSample:
     """The state at a time [s], by the live node's rule, which asks for no more than two of them."""
-    history, after = StateHistory(), bisect_right(known, stamp)
+    history, after = StateHistory(), bisect_right(states, (segment, stamp), key=place_in_time)
     for entry in states[max(after - 1, 0) : after + 1]:
-        history.add(entry.stamp, entry.value.state)
+        if entry.segment == segment:
+            history.add(entry.stamp, entry.value.state)
     return history.at(stamp)
 
 

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vla_distill.bags.content import Bag, Entry
+from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import Episode, split
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.fault import FaultList
 from vla_distill.bags.message import MessageMaker
+from vla_distill.bags.series import Entry
 from vla_distill.bags.step import AskedChunk
 from vla_distill.bags.storage import Storage
 from vla_policy.bag_writer import BagWriter

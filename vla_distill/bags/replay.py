@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_distill.bags.content import Bag, Entry, RecordedChunk
+from vla_distill.bags.content import Bag, RecordedChunk
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
+from vla_distill.bags.series import Entry, place_in_time
 from vla_policy.contract import ActionChunk, Memory, Observation, Policy
 from vla_policy.observation import STATE_INPUTS, StateHistory, assemble_observation
 
@@ -174,10 +175,8 @@ def _numbers(message: Any) -> NDArray[np.float64]:
     return np.array(rows, np.float64).reshape(-1, 8)
 
 
-def _find(entries: list[Entry], segment: int, stamp: float, what: str) -> Entry:
-    index = bisect_left(
-        entries, (segment, stamp - STAMP_TOLERANCE), key=lambda entry: (entry.segment, entry.stamp)
-    )
+def _find(entries: Sequence[Entry], segment: int, stamp: float, what: str) -> Entry:
+    index = bisect_left(entries, (segment, stamp - STAMP_TOLERANCE), key=place_in_time)
     if index < len(entries):
         entry = entries[index]
         if entry.segment == segment and abs(entry.stamp - stamp) <= STAMP_TOLERANCE:

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_distill.bags.content import Bag, Entry
+from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import Episode, split
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.fault import Fault, FaultList
 from vla_distill.bags.frames import Frame, frames, reference
+from vla_distill.bags.series import Entry
 from vla_distill.dataset.episode import EpisodeFrames
 from vla_distill.dataset.writer import DatasetWriter
 from vla_policy.errors import PolicyError

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_distill.bags.content import Bag, Entry
+from vla_distill.bags.content import Bag
 from vla_distill.bags.evaluation import EpisodeRun
+from vla_distill.bags.series import Entry
 from vla_distill.bags.step import AskedChunk
 from vla_distill.report.bag_charts import played_errors
 from vla_distill.report.projection import CameraView
