@@ -155,6 +155,8 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # Trains on two CPU cores in about an hour, under 60 ms a chunk there.
     "tiny": ModelConfig(),
+    # Half as many language layers: a control, of how little the tasks need.
+    "shallow": ModelConfig(language=LanguageConfig(layers=3)),
     # Twice as many language layers: the shares of CogACT's stages, and layers to spare.
     "deep": ModelConfig(language=LanguageConfig(layers=12)),
     # The 7 B shape of CogACT-Base: one camera, 256 visual tokens, Llama-2-7B, DiT-Base.
