@@ -5,9 +5,9 @@ python benchmarks/camera_cost.py --json benchmarks/results/camera_cost.json
 policy_node in a process of its own asks for the next chunk as soon as one is there. This process is
 arm and cameras: a state every 20 ms, and pictures at full rate or, in turns, one a second, with
 which a chunk can be computed but hardly anything is received. (Of pictures older than the states
-that the node remembers, four seconds, it could compute none.) The rate is counted in chunks a second,
-so everything counts: taking the messages, conversion, resizing, waiting for Python's lock, and what
-the pictures' transport costs on this machine.
+that the node remembers, four seconds, it could compute none.) The rate is counted in chunks a
+second, so everything counts: taking the messages, conversion, resizing, waiting for Python's lock,
+and what the pictures' transport costs on this machine.
 """
 
 from __future__ import annotations
