@@ -81,7 +81,12 @@ class SimulationClient:
     ) -> None:
         self._context = Context()
         self._context.init(domain_id=domain_id)
-        self._node = Node("simulation_client", namespace=namespace, context=self._context)
+        self._node = Node(
+            "simulation_client",
+            namespace=namespace,
+            context=self._context,
+            start_parameter_services=False,  # it has none, and each costs its executor time
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._arm: ArmStatus | None = None

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Mesa's software renderer, which reads this when mujoco is imported: small pictures are drawn
+# before its threads are awake.
+os.environ.setdefault("LP_NUM_THREADS", "0")
+
 from vla_sim.constants import (
     CAMERAS,
     CONTROL_DT,
