@@ -39,7 +39,7 @@ from vla_policy_node.instruction import decode_string
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
 from vla_policy_node.parameters import judge, replaced
 from vla_policy_node.pilot import Answer, Pilot
-from vla_policy_node.policy_source import call_policy, make_policy, warm_up
+from vla_policy_node.policy_source import call_policy, compile_policy, make_policy, warm_up
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
 from vla_policy_node.settings import PolicySettings
 
@@ -75,6 +75,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._compute = ComputeControl(self.policy)
         self._compute.apply(settings, settings.replan_steps)
         warm_up(self.policy, settings.warm_up, settings.chunking)
+        if settings.torch_compile:
+            self._compile(settings)
         compressed = settings.image_transport == "compressed"
         image_type = CompressedImage if compressed else Image
         self._camera_list = [
@@ -102,6 +104,13 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._report = ChunkReport(self.steady_clock)
         self._wanted = settings.instruction
         self._connect(image_type, "/compressed" if compressed else "")
+
+    def _compile(self, settings: PolicySettings) -> None:
+        runs = max(settings.warm_up, 1)
+        why = compile_policy(self.policy, lambda: warm_up(self.policy, runs, settings.chunking))
+        if why:
+            self.warning = f"torch_compile: the policy is not compiled: {why}"
+            self.get_logger().warning(self.warning)
 
     def _connect(self, image_type: type[Any], suffix: str) -> None:
         self._command_out = self.publisher(EndEffectorCommand, "ee_command", COMMAND)

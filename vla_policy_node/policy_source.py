@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -97,6 +98,32 @@ def warm_up(policy: Policy, runs: int, chunking: str = "switch") -> None:
         joining.ask(memory, observation.stamp)
         (chunk,) = policy.infer([observation], [memory])
         joining.receive(chunk, observation.stamp)
+
+
+def compile_policy(policy: Policy, run: Callable[[], object]) -> str:
+    """Compile a policy's network (:mod:`vla_policy.model.compiled`), or leave it plain.
+
+    Args:
+        policy: the policy.
+        run: makes chunks, which compiles; what it raises means that compiling failed.
+
+    Returns:
+        Why the policy stays plain; empty if it was compiled.
+    """
+    from vla_policy.model.compiled import compile_pieces  # torch takes seconds to import
+    from vla_policy.model.network import VlaNetwork
+
+    network = getattr(policy, "network", None)
+    if not isinstance(network, VlaNetwork):
+        return f"{type(policy).__name__} has no network of ours"
+    undo = compile_pieces(network)
+    try:
+        run()
+    except Exception as error:  # no compiler, or whatever else torch's compiler raises
+        undo()
+        reason = str(error).strip().splitlines() or [""]
+        return f"{type(error).__name__}: {reason[0]}"
+    return ""
 
 
 def _shelves() -> list[Path]:

@@ -42,6 +42,11 @@ class PolicySettings(ComputeSettings):
         low=0,
         high=256,
     )
+    torch_compile: bool = setting(
+        False,
+        "compile the policy before the node is active, which takes up to a minute; what cannot be "
+        "compiled runs plain, with a warning",
+    )
     synchronous: bool = setting(
         False, "wait for the chunk that is due before answering (with a simulator in lockstep)"
     )

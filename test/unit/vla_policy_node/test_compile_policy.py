@@ -1,0 +1,49 @@
+"""``torch_compile`` compiles a policy, or says why not and leaves it as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from vla_policy.model.policy import VlaPolicy
+from vla_policy_node.policy_source import compile_policy, warm_up
+
+
+@pytest.mark.unit
+def test_what_cannot_be_compiled_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = VlaPolicy.random()
+
+    def compiler(piece: Any, **options: Any) -> Any:
+        def broken(*inputs: Any, **named: Any) -> Any:
+            raise RuntimeError("no C++ compiler found\nand a long story")
+
+        return broken
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    why = compile_policy(policy, lambda: warm_up(policy, 1))
+    assert why == "RuntimeError: no C++ compiler found"
+    warm_up(policy, 1)
+
+
+@pytest.mark.unit
+def test_what_can_be_compiled_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, calls = VlaPolicy.random(), []
+
+    def compiler(piece: Any, **options: Any) -> Any:
+        def counting(*inputs: Any, **named: Any) -> Any:
+            calls.append(piece.__name__)
+            return piece(*inputs, **named)
+
+        return counting
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    assert compile_policy(policy, lambda: warm_up(policy, 1)) == ""
+    layers, steps = policy.config.language.layers, policy.config.head.steps
+    assert calls == ["see"] + ["_infer"] * layers + ["forward"] * steps
+
+
+@pytest.mark.unit
+def test_another_kind_of_policy_is_left_alone() -> None:
+    assert compile_policy(object(), lambda: None) == "object has no network of ours"  # type: ignore[arg-type]
