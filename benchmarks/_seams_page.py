@@ -11,7 +11,12 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-COLOURS = {"switch": "tab:gray", "ensemble": "tab:orange", "rtc": "tab:blue"}
+COLOURS = {
+    "switch": "tab:gray",
+    "fade": "tab:green",
+    "ensemble": "tab:orange",
+    "rtc": "tab:blue",
+}
 HEADER = (
     "| added | chunks joined by | success | against switch | jump at a seam, m/s |"
     " of switch's | roughness, of switch's | refused | starved |"

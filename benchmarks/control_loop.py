@@ -40,6 +40,7 @@ from vla_arm.command import Reason
 from vla_distill.evaluation.machine import command, commit, machine
 from vla_distill.evaluation.statistics import percentiles
 from vla_distill.graph import launched
+from vla_policy.chunking import CHUNKINGS
 from vla_policy_node.client import SimulationClient
 from vla_policy_node.pilot import NO_INSTRUCTION
 
@@ -236,7 +237,7 @@ def parser(description: str | None, seconds: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--policy", default="checkpoints/teacher", help="checkpoint folder")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--chunking", default="switch", choices=("switch", "ensemble", "rtc"))
+    parser.add_argument("--chunking", default="switch", choices=sorted(CHUNKINGS))
     parser.add_argument("--task", default="pick")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
     parser.add_argument("--seconds", type=float, default=seconds, help="how long to measure [s]")

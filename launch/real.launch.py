@@ -26,8 +26,8 @@ ARGUMENTS = [
     (
         "chunking",
         "switch",
-        "how a new chunk takes over: switch, ensemble (mean), rtc (real-time chunking)",
-        ["switch", "ensemble", "rtc"],
+        "how a new chunk takes over: switch, fade (in 0.2 s), ensemble (mean), rtc (real-time)",
+        ["switch", "fade", "ensemble", "rtc"],
     ),
     ("front_image", "camera/front/image_raw", "topic of the front camera's images", None),
     ("wrist_image", "camera/wrist/image_raw", "topic of the wrist camera's images", None),

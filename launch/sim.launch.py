@@ -62,8 +62,8 @@ ARGUMENTS = [
     (
         "chunking",
         "switch",
-        "how a new chunk takes over: switch, ensemble (mean), rtc (real-time chunking)",
-        ["switch", "ensemble", "rtc"],
+        "how a new chunk takes over: switch, fade (in 0.2 s), ensemble (mean), rtc (real-time)",
+        ["switch", "fade", "ensemble", "rtc"],
     ),
     ("namespace", "", "namespace of all nodes and topics, /clock and /tf included", None),
     ("use_sim_time", "true", "stamps are simulated time, from /clock", ["true", "false"]),

@@ -55,8 +55,9 @@ class PolicySettings(ComputeSettings):
     )
     chunking: str = setting(
         "switch",
-        "how a new chunk takes over from the old one. switch: from the last command on; ensemble: "
-        "the mean of both; rtc: computed to go on from it (real-time chunking)",
+        "how a new chunk takes over from the old one. switch: from the last command on; fade: "
+        "within 0.2 s; ensemble: the mean of both; rtc: computed to go on from it (real-time "
+        "chunking)",
         choices=sorted(CHUNKINGS),
     )
     image_transport: str = setting(

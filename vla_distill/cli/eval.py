@@ -43,7 +43,7 @@ class Arguments:
     """Show the policy plain grey instead of this camera's images."""
     replan_steps: int = 2
     """Chunk steps (0.1 s each) after which a new chunk is asked for."""
-    chunking: Literal["switch", "ensemble", "rtc"] = "switch"
+    chunking: Literal["switch", "fade", "ensemble", "rtc"] = "switch"
     """How a new chunk takes over: plain switching, temporal ensembling, real-time chunking."""
     batch: int = 10
     """Episodes stepped together in a process."""

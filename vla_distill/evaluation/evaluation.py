@@ -48,7 +48,7 @@ class EvaluationConfig:
         swap: ask for another object of the same scene.
         latency: ``none``, ``measured`` or milliseconds.
         replan_steps: chunk steps after which a new chunk is wanted.
-        chunking: how a new chunk takes over from the old one: switch, ensemble or rtc.
+        chunking: how a new chunk takes over from the old one: switch, fade, ensemble or rtc.
         batch: episodes stepped together in a process.
         processes: how many processes; 1 stays in this one.
         videos: episodes of each task to record.

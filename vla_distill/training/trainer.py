@@ -238,6 +238,7 @@ class Trainer:
         accelerator.wait_for_everyone()
         new, old = self.folder / "state.new", self.folder / "state"
         accelerator.save_state(str(new))
+        accelerator.wait_for_everyone()  # each writes a file of its own into the folder
         if accelerator.is_main_process:
             (new / "step.json").write_text(json.dumps({"step": self.step}))
             _replace(new, old)

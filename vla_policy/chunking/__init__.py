@@ -5,6 +5,7 @@ disagree; what is done about that is a :class:`Chunking`:
 
 - ``switch``: nothing; from the last command on, the new chunk is played.
 - ``ensemble``: what is played is the mean of all chunks that reach a moment.
+- ``fade``: what is played goes over from the old chunk to the new one within 0.2 s.
 - ``rtc``: the new chunk is computed so that it goes on where the old one will have got to.
 
 Robot and evaluation tell it when a chunk is asked for and when one arrives; nothing else changes.
@@ -15,12 +16,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from vla_policy.chunking.ensemble import TemporalEnsemble
+from vla_policy.chunking.fade import Fade
 from vla_policy.chunking.realtime import RealTimeChunking
 from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, Memory, Policy
 from vla_policy.errors import PolicyError
 
-CHUNKINGS = {each.name: each for each in (Switch, TemporalEnsemble, RealTimeChunking)}
+CHUNKINGS = {each.name: each for each in (Switch, Fade, TemporalEnsemble, RealTimeChunking)}
 
 
 class Chunking(Protocol):
@@ -65,6 +67,6 @@ def make_chunking(name: str, policy: Policy) -> Chunking:
         raise PolicyError(
             f"chunking {name!r}",
             got=f"{type(policy).__name__}, whose chunks do not go on from the one before",
-            expected="a policy with a diffusion head, or switch or ensemble",
+            expected="a policy with a diffusion head, or switch, fade or ensemble",
         )
     return CHUNKINGS[name]()

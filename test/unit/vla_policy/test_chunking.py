@@ -1,4 +1,4 @@
-"""Laws of joining chunks: plain switching, temporal ensembling, real-time chunking."""
+"""Laws of joining chunks: plain switching, fading, temporal ensembling, real-time chunking."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vla_policy.chunking import CHUNKINGS, make_chunking
 from vla_policy.chunking.ensemble import TemporalEnsemble
+from vla_policy.chunking.fade import Fade
 from vla_policy.chunking.realtime import RealTimeChunking
 from vla_policy.contract import ActionChunk, Memory, Observation
 from vla_policy.errors import PolicyError
@@ -207,6 +208,57 @@ def test_a_forgotten_ensemble_begins_anew() -> None:
     ensemble.receive(chunk(0.0), 0.0)
     ensemble.forget()
     assert ensemble.receive(second, 0.2) is second
+
+
+def test_a_chunk_fades_in_and_is_then_played_alone() -> None:
+    fade, old, new = Fade(duration=0.2), chunk(0.0), chunk(0.2, 1)
+    assert fade.receive(old, 0.0) is old
+    played = fade.receive(new, 0.25)  # 0.05 s before the first target is due
+    before = poses_at(old.targets, due_times(old), due_times(new))
+    share = np.array([0.25, 0.75])[:, None]
+    expected = before[:2] + share * (new.targets[:2] - before[:2])
+    np.testing.assert_allclose(
+        played.targets[:2, [0, 1, 2, 6]], expected[:, [0, 1, 2, 6]], atol=1e-6
+    )
+    for row in range(2):
+        whole, part = (
+            Rotation.from_rotvec(before[row, 3:6]).inv() * Rotation.from_rotvec(to[row, 3:6])
+            for to in (new.targets, played.targets)
+        )
+        assert part.magnitude() == pytest.approx(share[row, 0] * whole.magnitude(), abs=1e-5)
+    np.testing.assert_array_equal(played.targets[2:], new.targets[2:])
+
+
+def test_a_seam_of_a_fade_is_as_long_as_it_says() -> None:
+    # Still at 0, told to be at 1 cm: the velocity after the seam is 1 cm over the duration.
+    still, moved = chunk(0.0), chunk(0.2, 1)
+    still.targets[:], moved.targets[:] = START, START
+    moved.targets[:, 0] += 0.01
+    fade = Fade(duration=0.2)
+    fade.receive(still, 0.0)
+    played = fade.receive(moved, 0.2)
+    np.testing.assert_allclose(played.targets[:3, 0] - START[0], [0.005, 0.01, 0.01], atol=1e-6)
+
+
+def test_what_the_old_chunk_does_not_reach_is_the_new_one_alone() -> None:
+    fade, late = Fade(duration=1.0), chunk(1.0, 1)
+    fade.receive(chunk(0.0, steps=12), 0.0)  # known until 1.2 s
+    played = fade.receive(late, 1.05)
+    assert not np.array_equal(played.targets[1], late.targets[1])
+    np.testing.assert_array_equal(played.targets[2:], late.targets[2:])
+
+
+def test_a_fade_takes_no_chunk_twice_and_none_out_of_order() -> None:
+    fade, (first, second) = Fade(), (chunk(0.0), chunk(0.2, 1))
+    fade.receive(first, 0.0)
+    played = fade.receive(second, 0.25)
+    assert fade.receive(second, 0.3) is second and fade.receive(first, 0.3) is first
+    third = fade.receive(chunk(0.4, 2), 0.45)
+    other = Fade()
+    other.receive(played, 0.25)
+    np.testing.assert_array_equal(third.targets, other.receive(chunk(0.4, 2), 0.45).targets)
+    fade.forget()
+    assert fade.receive(second, 0.5) is second
 
 
 def test_an_unknown_chunking_and_an_unable_policy_are_named(policy: VlaPolicy) -> None:
