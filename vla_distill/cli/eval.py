@@ -44,7 +44,7 @@ class Arguments:
     replan_steps: int = 2
     """Chunk steps (0.1 s each) after which a new chunk is asked for."""
     chunking: Literal["switch", "fade", "ensemble", "rtc"] = "switch"
-    """How a new chunk takes over: plain switching, temporal ensembling, real-time chunking."""
+    """How a new chunk takes over: switching, fading, temporal ensembling, real-time chunking."""
     batch: int = 10
     """Episodes stepped together in a process."""
     processes: int = 0
