@@ -46,7 +46,7 @@ from vla_policy_node.pilot import NO_INSTRUCTION
 
 READY_SECONDS, STOP_SECONDS = 180.0, 60.0
 LISTEN_PERIOD = 0.2
-"""Messages wait so long to be read, a few at most of each topic [s]."""
+"""Messages wait so long to be read, a dozen of a topic at most [s]."""
 LONGEST_TICK = 0.1
 """Stamps farther apart than this lie on either side of a reset [s]."""
 TARGETS = {"overhead_median": 5.0, "overhead_p99": 20.0, "interval_p99": 30.0, "factor": 0.98}
