@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from rich.progress import track
 
 from vla_distill.evaluation.machine import command, commit, cores, machine
 from vla_distill.evaluation.statistics import wilson
+from vla_distill.workers import worker_pool
 from vla_sim.constants import CONTROL_DT
 from vla_sim.experts import Expert
 from vla_sim.experts.driver import StepDriver
@@ -79,8 +78,7 @@ def _attempt(kind: str, task: str, seed: int) -> Any:
 def measure(episodes: int, controls: int, processes: int) -> list[dict[str, object]]:
     """One row a task."""
     rows = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
+    with worker_pool(processes, _begin) as pool:
 
         def all_of(kind: str, task: str, count: int) -> list[Any]:
             done = pool.map(functools.partial(_attempt, kind, task), range(count))

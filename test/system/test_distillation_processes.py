@@ -30,7 +30,7 @@ def and_be_killed(self):
         sys.exit()
 
 StudentTrainer._save = and_be_killed
-trainer = distill(config(folder, folder.parent / "teacher", save_every=2), frames())
+trainer = distill(config(folder, folder.parent / "teacher", save_every=2, settled=0.5), frames())
 weights = sum(float(p.detach().abs().sum()) for p in trainer.objective.parameters())
 # A file each: what several processes print together may come out mixed.
 accelerator = trainer.accelerator

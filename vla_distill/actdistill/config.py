@@ -28,8 +28,11 @@ class StudentConfig(TrainConfig):
         similarity_weight: eta, of the similarities within a batch; 0 is the ablation without them.
         depth_power: gamma, how much more deep layers count.
         budget_weight: of the squared difference to the budget.
-        budget_fall: share of the steps in which the budget falls from everything.
+        budget_fall: share of the way to settled routes in which the budget falls from everything.
         gate_noise: logistic noise on the scores at the first step [logit]; falls linearly to 0.
+        settled: share of the steps, at the end, in which the routes stand: the router learns no
+            more, nothing is imitated, and only the layers that run are computed, so that a step
+            costs what is left of the network. Budget and noise have fallen by then.
         router_width: hidden layer of the router.
         graph_steps: optimiser steps of stage 1.
         graph_learning_rate: of stage 1.
@@ -60,6 +63,7 @@ class StudentConfig(TrainConfig):
     budget_weight: float = 10.0
     budget_fall: float = 0.3
     gate_noise: float = 1.0
+    settled: float = 0.0
     router_width: int = 64
     graph_steps: int = 400
     graph_learning_rate: float = 1e-3
@@ -83,6 +87,8 @@ class StudentConfig(TrainConfig):
             )
         if not 0.0 < self.budget < 1.0:
             raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
+        if not 0.0 <= self.settled < 1.0:
+            raise DistillError("settled", got=self.settled, expected="a share from 0, below 1")
         for name in ("graph_steps", "graph_width", "graph_heads", "graph_edges", "semantics"):
             if getattr(self, name) < 1:
                 raise DistillError(name, got=getattr(self, name), expected="at least 1")
@@ -101,8 +107,12 @@ class StudentConfig(TrainConfig):
         """Where the teacher's targets are, or go."""
         return Path(self.cache) if self.cache else Path(self.out) / "targets"
 
+    def progress(self, step: int) -> float:
+        """Share of the way to settled routes; 1 where they stand."""
+        return min(step / (self.steps * (1.0 - self.settled)), 1.0)
+
     def target(self, progress: float) -> float:
-        """The budget after a share ``progress`` of the steps."""
+        """The budget after a share ``progress`` of the way."""
         fallen = min(progress / self.budget_fall, 1.0) if self.budget_fall else 1.0
         return 1.0 - (1.0 - self.budget) * fallen
 

@@ -31,12 +31,15 @@ class Draw:
         budget: share of them that shall run now.
         noise: scale of the noise on the scores [logit].
         generator: of noise and chance.
+        settled: whether the routes stand: closed layers are not computed, and no gradient passes
+            through a gate.
     """
 
     layers: int
     budget: float
     noise: float
     generator: torch.Generator
+    settled: bool = False
 
     @property
     def keep(self) -> int:
@@ -89,7 +92,8 @@ class ChosenGates(Gates, ABC):
         if layer == 0:
             self.values = self.choose(tokens)
         assert self.values is not None, "asked from the first layer on"
-        return self.values[:, layer]
+        gates = self.values[:, layer]
+        return gates > 0 if self.draw.settled else gates
 
     @abstractmethod
     def choose(self, tokens: TokenStates) -> Tensor:
@@ -116,6 +120,10 @@ class RouterGates(ChosenGates):
     def choose(self, tokens: TokenStates) -> Tensor:
         """See :meth:`ChosenGates.choose`."""
         self.logits = logits = self._scores(tokens)
+        if self.draw.settled:  # as at inference, with the batch in the place of the calibration
+            logits = logits.detach()
+            edge = logits.quantile(1.0 - self.draw.budget, interpolation="lower")
+            return (logits > edge).float().scatter(1, logits.argmax(1, keepdim=True), 1.0)
         if self.draw.noise:
             chance = self.draw.uniform(tuple(logits.shape), logits.device)
             logits = logits + self.draw.noise * chance.logit()

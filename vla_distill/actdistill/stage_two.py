@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from accelerate.utils import DistributedDataParallelKwargs, KwargsHandler
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,7 +49,7 @@ class TaughtBatch(Batch):
     """A batch with what the teacher says of it.
 
     Attributes:
-        progress: share of the steps that are done. Shape ().
+        progress: share of the way to settled routes. Shape ().
         semantics: the teacher's semantic vectors. Shape (B, layers, semantics), or None.
         layer_actions: the teacher's probes. Shape (B, layers, T, 10), or None.
     """
@@ -99,18 +100,19 @@ class StudentObjective(Objective):
         trace = Trace(gates)
         visual, condition = self.look(batch, generator, trace)  # type: ignore[arg-type]
         found = self.losses(batch, visual, condition, generator)
-        for imitated, weight in (
-            self._imitation(batch, trace, condition, found),
-            self._budget(gates, found),
-        ):
-            found["loss"] = found["loss"] + weight * imitated
+        terms = [self._budget(gates, found)]
+        if not gates.draw.settled:
+            terms.append(self._imitation(batch, trace, condition, found))
+        for loss, weight in terms:
+            found["loss"] = found["loss"] + weight * loss
         return found
 
     def _draw(self, progress: float, generator: torch.Generator) -> Draw:
         config = self.config
         layers = self.network.config.language.layers
-        if not self.training:
-            return Draw(layers, config.budget, 0.0, generator)
+        settled = progress >= 1.0
+        if settled or not self.training:
+            return Draw(layers, config.budget, 0.0, generator, settled)
         budget = config.target(progress) if GATES[config.gates].falls else config.budget
         return Draw(layers, budget, config.gate_noise * (1.0 - progress), generator)
 
@@ -199,6 +201,10 @@ class StudentTrainer(Trainer):
         self._teacher = load_policy(config.teacher, str(self.accelerator.device))
         self._targets = self._open_targets() if reader is not None else None
 
+    def _processes(self) -> list[KwargsHandler]:
+        # Where routes stand, a layer that no row of a process runs gets no gradient there.
+        return [DistributedDataParallelKwargs(find_unused_parameters=self.config.settled > 0)]
+
     def _network(self, start: VlaPolicy | None) -> VlaNetwork:
         assert start is not None, "the teacher"
         recipe = getattr(start.plan, "recipe", Recipe())
@@ -248,9 +254,9 @@ class StudentTrainer(Trainer):
 
     def _prepared(self, rows: NDArray[np.int64], batch: Batch) -> TaughtBatch:
         given = {field.name: getattr(batch, field.name) for field in fields(Batch)}
-        progress = torch.tensor(self.step / self.config.steps)
-        taught = TaughtBatch(**given, progress=progress)
-        if self._targets is not None:
+        progress = self.config.progress(self.step)
+        taught = TaughtBatch(**given, progress=torch.tensor(progress))
+        if self._targets is not None and progress < 1.0:
             found = self._targets.get(rows, self._read)
             tensors = {name: torch.from_numpy(values) for name, values in found.items()}
             taught = replace(taught, **tensors)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vla_distill.collection.disturbance import DisturbanceConfig
 from vla_distill.collection.errors import CollectionError
 from vla_distill.dataset import DatasetWriter
+from vla_distill.workers import worker_pool
 
 if TYPE_CHECKING:
     from vla_distill.collection.demonstration import Demonstrator
@@ -167,9 +167,7 @@ def attempts(
             )
 
     running: set[Future[Attempt]] = set()
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(plan,)
-    ) as pool:
+    with worker_pool(processes, _begin, plan) as pool:
         try:
             while pending or running:
                 while pending and len(running) < 2 * processes:

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.util
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from vla_distill.evaluation.journal import Journal
 from vla_distill.evaluation.rollout import RolloutConfig, run_wave
 from vla_distill.evaluation.seat import Seat
 from vla_distill.evaluation.statistics import percentiles, wilson
+from vla_distill.workers import worker_pool
 from vla_policy.chunking import make_chunking
 from vla_policy.contract import Observation, Policy
 
@@ -266,13 +267,8 @@ def _run(
             for number, wave in todo.items():
                 yield number, _play(policy, pool, wave, rollout, config)
         return
-    # Spawned, because forked children inherit OpenGL contexts and thread pools that are not theirs.
-    executor = ProcessPoolExecutor(
-        min(config.processes, len(todo)),
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (source, config.env),
-    )
+    processes = min(config.processes, len(todo))
+    executor = worker_pool(processes, _start_worker, source, config.env)
     try:
         jobs = {
             executor.submit(_run_in_worker, wave, rollout, config): number

@@ -7,15 +7,15 @@ thread. Only the caller writes results down, so nothing is written twice.
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import Any, Protocol, TypeVar
 
 import torch
 
 from vla_distill.evaluation.evaluation import one_thread
 from vla_distill.ftncfm.errors import DataDistillationError
+from vla_distill.workers import worker_pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,8 +53,7 @@ class Processes:
         self, function: Callable[[Item], Result], items: Sequence[Item]
     ) -> Iterator[tuple[Item, Result]]:
         """See :class:`Executor`."""
-        spawn = multiprocessing.get_context("spawn")  # forked children inherit thread pools
-        pool = ProcessPoolExecutor(self._count, spawn, torch.set_num_threads, (1,))
+        pool = worker_pool(self._count, torch.set_num_threads, 1)
         try:
             jobs = {pool.submit(function, item): item for item in items}
             for job in as_completed(jobs):

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import KwargsHandler, set_seed
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
@@ -73,7 +73,9 @@ class Trainer:
         self.config = config
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.accelerator = Accelerator(mixed_precision=_precision(config.precision))
+        self.accelerator = Accelerator(
+            mixed_precision=_precision(config.precision), kwargs_handlers=self._processes()
+        )
         set_seed(config.seed)
         start = load_policy(config.init) if config.init else None
         self._cameras = frames.cameras
@@ -131,6 +133,10 @@ class Trainer:
                 if self.step % self.config.save_every == 0 or last:
                     self._save()
                     begin = time.perf_counter()
+
+    def _processes(self) -> list[KwargsHandler]:
+        """How several processes work together, where that is another than usual."""
+        return []
 
     def _network(self, start: VlaPolicy | None) -> VlaNetwork:
         """What is trained, or trained on; ``start`` is the policy of ``init``."""

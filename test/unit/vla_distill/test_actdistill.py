@@ -66,6 +66,7 @@ class Closed(ChosenGates):
     method = "none"
 
     def __init__(self, values: torch.Tensor) -> None:
+        super().__init__(Draw(values.shape[1], 0.5, 0.0, torch.Generator()))
         self._fixed = values
 
     def choose(self, tokens):
@@ -132,6 +133,31 @@ def test_rules_of_k_layers_run_k_layers(student, name: str) -> None:
     gates = GATES[name](Draw(3, 0.67, 1.0, torch.Generator().manual_seed(0)))
     condition(network, batch, gates)
     assert (gates.values.sum(1) == 2).all() and len(gates.values.unique(dim=0)) > 1
+
+
+@pytest.mark.parametrize("name", ["router", "top_k", "random"])
+def test_settled_gates_meet_the_budget_and_only_what_runs_is_computed(student, name: str) -> None:
+    batch = student._load(np.arange(8))
+    network = student.accelerator.unwrap_model(student.objective).network
+    network.zero_grad()
+    gates = GATES[name](Draw(3, 0.34, 0.0, torch.Generator().manual_seed(0), settled=True))
+    visual = network.see(batch.images)
+    found = network.think(visual, batch.text, batch.text_mask, batch.state, gates)
+    assert gates.values.sum() == 8 and (gates.values.sum(1) > 0).all()
+    ran = [tuple(row.nonzero()[:, 0].tolist()) for row in gates.values]
+    assert list(found.language.layers_run) == ran
+    found.tokens.square().sum().backward()
+    for layer, opened in zip(network.language.layers, gates.values.sum(0), strict=True):
+        assert (layer.mlp.up_proj.weight.grad is not None) == bool(opened > 0)
+    network.zero_grad()
+
+
+def test_where_routes_stand_only_the_task_is_learned(tmp_path: Path, teacher: Path) -> None:
+    distill(config(tmp_path, teacher, settled=0.5, gate_noise=1.0), frames())
+    before, after = rows(tmp_path)[:2], rows(tmp_path)[2:]
+    assert all("semantic" in row for row in before) and not any("semantic" in row for row in after)
+    assert [row["budget"] for row in after] == [pytest.approx(0.0, abs=0.1)] * 2
+    assert load_policy(tmp_path / "policy").plan.recipe.methods[0].name == "layer_router"
 
 
 # Losses.
