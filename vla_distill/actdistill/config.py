@@ -34,6 +34,8 @@ class StudentConfig(TrainConfig):
             more, nothing is imitated, and only the layers that run are computed, so that a step
             costs what is left of the network. Budget and noise have fallen by then.
         router_width: hidden layer of the router.
+        head_steps: denoising steps of the student; 0 leaves the teacher's. Training draws times at
+            random, so it changes nothing there.
         graph_steps: optimiser steps of stage 1.
         graph_learning_rate: of stage 1.
         graph_width: width of nodes.
@@ -65,6 +67,7 @@ class StudentConfig(TrainConfig):
     gate_noise: float = 1.0
     settled: float = 0.0
     router_width: int = 64
+    head_steps: int = 0
     graph_steps: int = 400
     graph_learning_rate: float = 1e-3
     graph_width: int = 128
@@ -87,6 +90,8 @@ class StudentConfig(TrainConfig):
             )
         if not 0.0 < self.budget < 1.0:
             raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
+        if self.head_steps < 0:
+            raise DistillError("head_steps", got=self.head_steps, expected="0 or more")
         if not 0.0 <= self.settled < 1.0:
             raise DistillError("settled", got=self.settled, expected="a share from 0, below 1")
         for name in ("graph_steps", "graph_width", "graph_heads", "graph_edges", "semantics"):

@@ -31,6 +31,7 @@ from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import fitted
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
+from vla_policy.efficiency.steps.few_steps import FewSteps
 from vla_policy.errors import PolicyError
 from vla_policy.model import flops
 from vla_policy.model.actions import ACTION_SIZE
@@ -186,7 +187,7 @@ class StudentTrainer(Trainer):
     """
 
     curves = ("velocity", "grounding_cm", "semantic", "probes", "layers", "gate_variation")
-    free = Trainer.free | {"graph", "cache"}
+    free = Trainer.free | {"graph", "cache", "head_steps"}
     config: StudentConfig
 
     def __init__(
@@ -276,8 +277,10 @@ class StudentTrainer(Trainer):
         plain = super().policy()
         device = self.accelerator.device
         network = plain.network.to(device)
-        method = GATES[self.config.gates].at_inference(self.config.budget)
-        recipe = Recipe("student", (method,), origin=self._teacher.policy_hash)
+        methods = [GATES[self.config.gates].at_inference(self.config.budget)]
+        if self.config.head_steps:
+            methods.append(FewSteps(self.config.head_steps))
+        recipe = Recipe("student", tuple(methods), origin=self._teacher.policy_hash)
         recipe = fitted(recipe, network, self._inputs())
         return VlaPolicy(
             network,

@@ -12,14 +12,16 @@ def page(record: dict[str, Any], picture: str) -> str:
 
     Args:
         record: ``rows`` as of :func:`vla_distill.benchmark.ablation.run`, ``policy``, ``episodes``,
-            ``seed`` and ``command``.
+            ``seed``, and where it comes from: ``command``, ``commit``, ``machine``.
         picture: file of the plot, relative to the page.
     """
+    machine = record["machine"]
     lines = [
-        "# EfficientVLA, part by part",
+        "# Success against compute",
         "",
         f"`{record['policy']}`, {record['episodes']} episodes a task from seed {record['seed']} on,"
-        f" all rows on the same. Made by `{record['command']}`.",
+        f" all rows on the same; {machine['processor']}, {machine['cores']} cores."
+        f" Made by `{record['command']}` at commit {record['commit']}.",
         "",
         "| recipe | success [%] | against plain | with measured latency [%] | against plain"
         " | operations | ms a chunk | speed-up (bound) |",

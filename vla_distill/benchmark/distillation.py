@@ -42,7 +42,7 @@ only the rule is another. Hidden states are compared token by token, so all toke
 RIVALS = ("student", "deepest_layers", "deepest_hidden")
 """Arms that are trained with every seed; all others with the first."""
 FAST = "student_fast"
-"""The student of the first seed with token selection and the head's cache, untrained for them."""
+"""The student of the first seed with fewer visual tokens; a recipe that extends its own."""
 UNTRAINED = "layer_importance"
 """EfficientVLA's layers at the student's budget, without training."""
 PILOT = 10
@@ -146,7 +146,8 @@ def _untrained(
     found = {}
     if "student" in folders and config.student.gates == "router":
         own = recipe_of(load_policy(folders["student"])).methods
-        more = (m for m in read_recipe(FAST).methods if m.knob != "language_layers")
+        knobs = {method.knob for method in own}
+        more = (method for method in read_recipe(FAST).methods if method.knob not in knobs)
         found[FAST] = (folders["student"], Recipe(FAST, (*own, *more)))
     methods = {UNTRAINED: {"keep": config.student.budget}}
     found[UNTRAINED] = (folders[PLAIN], Recipe.from_dict({"methods": methods}, UNTRAINED))

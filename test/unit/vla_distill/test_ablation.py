@@ -83,7 +83,8 @@ def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch
     monkeypatch.setattr(ablation, "draw_observations", None)
     monkeypatch.setattr(comparison, "time_in_turns", None)
     assert json.dumps(list(run(config))) == json.dumps(rows)
-    record = {"policy": "p", "episodes": 8, "seed": 0, "command": "vla", "rows": rows}
+    origin = {"command": "vla", "commit": "c", "machine": {"processor": "P", "cores": 2}}
+    record = {"policy": "p", "episodes": 8, "seed": 0, "rows": rows, **origin}
     text = page(record, "pareto.png")
     assert "| shallow | 50.0 [" in text and "-25.0 [" in text
     draw_pareto(rows, tmp_path / "pareto.png")

@@ -27,7 +27,7 @@ class Ablation:
         chunks: chunks timed of each row.
         processes: that evaluate; 0 takes one a core.
         json: the numbers.
-        docs: folder of page and plot.
+        docs: folder of page and plot, which take the name of --json.
     """
 
     policy: Path
@@ -86,8 +86,9 @@ def main(arguments: Ablation) -> int:
             flush=True,
         )
         write(record, arguments.json)
-    draw_pareto(record["rows"], arguments.docs / "efficientvla_ablation.png")
-    text = page(record, "efficientvla_ablation.png")
-    (arguments.docs / "efficientvla_ablation.md").write_text(text, encoding="utf-8")
+    picture = arguments.docs / f"{arguments.json.stem}.png"
+    draw_pareto(record["rows"], picture)
+    text = page(record, picture.name)
+    picture.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     return 0
