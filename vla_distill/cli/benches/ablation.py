@@ -17,7 +17,7 @@ class Ablation:
         policy: folder of the plain policy.
         data: dataset to calibrate on.
         work: folder for policies, journals and times, so that an interrupted run goes on.
-        recipes: instead of all rows, separated by commas.
+        recipes: instead of all rows, separated by commas; `none` for none.
         others: further policies as rows, e.g. student=checkpoints/student,small_scratch=DIR.
         suite: suite of tasks.
         tasks: only these, separated by commas.
@@ -62,7 +62,7 @@ def main(arguments: Ablation) -> int:
         data=arguments.data,
         work=arguments.work,
         tasks=pick_tasks(arguments.suite, arguments.tasks),
-        recipes=words(arguments.recipes) or RECIPES,
+        recipes=[] if arguments.recipes == "none" else words(arguments.recipes) or RECIPES,
         others=folders(arguments.others),
         episodes=arguments.episodes,
         seed=arguments.seed,
