@@ -43,6 +43,7 @@ SEED, EPISODES, BLOCK = 71_000, 12, 6
 BAG_SEED, BAG_EPISODES = 9_000_000, 5
 """First seed, beyond those of any training set, and episodes a task of the bag."""
 _ROUTER = {"layer_router": {"keep": 0.5, "hysteresis": 0.1}}
+_STUDENT = {"layer_router": {"keep": 0.25, "hysteresis": 0.1}, "few_steps": {"steps": 2}}
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "teacher_efficientvla": (
         "teacher",
@@ -53,10 +54,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "head_cache": {"interval": 2},
         },
     ),
-    "student_fast": (
-        "student",
-        {**_ROUTER, "task_diversity": {"keep": 18}, "head_cache": {"interval": 2}},
-    ),
+    "student_fast": ("student", {**_STUDENT, "task_diversity": {"keep": 30}}),
     "teacher_tokens_9": ("teacher", {"task_diversity": {"keep": 9}}),
     "teacher_layers_6": ("teacher", {"layer_importance": {"keep": 6}}),
     "teacher_sparse": ("teacher", {"mlp_sparsity": {"share": 0.5, "refit": True}}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -288,19 +289,19 @@ class Trainer:
 
 
 class _Means:
-    """Running means of named numbers."""
+    """Running means of named numbers, each over the times that it was there."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._sums: dict[str, float] = {}
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
 
     def add(self, values: dict[str, float]) -> None:
         self.count += 1
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._values[name].append(value)
 
     def take(self) -> dict[str, float]:
-        return {name: value / max(self.count, 1) for name, value in self._sums.items()}
+        return {name: float(np.mean(values)) for name, values in self._values.items()}
 
 
 def _sized(model: ModelConfig, frames: FrameStore) -> ModelConfig:
