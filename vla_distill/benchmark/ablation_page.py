@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from vla_distill.benchmark.comparison_page import line
@@ -32,5 +33,23 @@ def page(record: dict[str, Any], picture: str) -> str:
         " points. The bound is the speed-up if the time of every stage fell as its operations do.",
         "",
         f"![Success against operations]({picture})",
+        "",
+        "## By task",
+        "",
+        "Successes with latency none, and with measured latency.",
+        "",
+        *_by_task(record["rows"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:
+    tasks = list(rows[0]["outcomes"])
+    lines = [f"| recipe | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
+    for row in rows:
+        counts = (
+            f"{row['outcomes'][task].count('1')}, {row['measured_outcomes'][task].count('1')}"
+            for task in tasks
+        )
+        lines.append(f"| {row['name']} | {' | '.join(counts)} |")
+    return lines

@@ -87,6 +87,7 @@ def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch
     record = {"policy": "p", "episodes": 8, "seed": 0, "rows": rows, **origin}
     text = page(record, "pareto.png")
     assert "| shallow | 50.0 [" in text and "-25.0 [" in text
+    assert "| shallow | 4, 4 |" in text
     draw_pareto(rows, tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 1000
 
