@@ -47,15 +47,16 @@ class StudentConfig(TrainConfig):
         cache: folder of the teacher's targets; empty takes ``targets`` in ``out``. Shared too.
     """
 
-    steps: int = 1200
+    steps: int = 5500
     batch: int = 48
+    learning_rate: float = 1.5e-3
     optimizer: str = "muon"
     warmup: int = 60
     decay: float = 0.6
-    thin: float = 0.6
+    thin: float = 0.4
     thin_tokens: float = 0.2
     teacher: str = "checkpoints/teacher"
-    budget: float = 0.5
+    budget: float = 0.25
     gates: str = "router"
     imitates: str = "graph"
     semantic_weight: float = 1.0
@@ -63,11 +64,11 @@ class StudentConfig(TrainConfig):
     similarity_weight: float = 0.5
     depth_power: float = 2.0
     budget_weight: float = 10.0
-    budget_fall: float = 0.3
+    budget_fall: float = 0.5
     gate_noise: float = 1.0
-    settled: float = 0.0
+    settled: float = 0.86
     router_width: int = 64
-    head_steps: int = 0
+    head_steps: int = 2
     graph_steps: int = 400
     graph_learning_rate: float = 1e-3
     graph_width: int = 128

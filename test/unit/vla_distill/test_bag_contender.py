@@ -26,9 +26,9 @@ def test_compute_that_cannot_be_read_is_named(text):
 def test_a_policy_computes_what_it_is_told_and_else_what_its_recipe_says():
     folder = CHECKPOINTS / "student"
     plain = Contender(folder, 2).load("cpu").plan  # type: ignore[attr-defined]
-    told = Contender(folder, 2, {"language_layers": 3}).load("cpu").plan  # type: ignore[attr-defined]
+    told = Contender(folder, 2, {"language_layers": 5}).load("cpu").plan  # type: ignore[attr-defined]
     assert plain.budget == plain.default
-    assert told.budget.language_layers == 3 != plain.budget.language_layers
+    assert told.budget.language_layers == 5 != plain.budget.language_layers
     assert told.budget.visual_tokens == plain.budget.visual_tokens
 
 
