@@ -27,6 +27,7 @@ from vla_policy.model.policy import VlaPolicy
 
 SAVING = {
     "layer_importance": {"keep": 2},
+    "action_importance": {"keep": 2},
     "deepest_layers": {"keep": 2},
     "random_layers": {"keep": 2},
     "layer_router": {"keep": 2},

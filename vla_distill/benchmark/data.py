@@ -12,7 +12,7 @@ import functools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
-from vla_distill.evaluation.statistics import wilson
+from vla_distill.evaluation.statistics import paired_difference, wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
 from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.executor import make_executor
@@ -32,6 +32,8 @@ from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy
 
 FULL, FULL_SHORT = "full", "full_short"
+BASELINE = "random"
+"""What a choice has to beat, with as much data."""
 EPISODES = "_episodes"
 """At the end of an arm's name: it chooses whole episodes instead of frames."""
 SHORT = 5
@@ -160,7 +162,9 @@ def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, An
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Over seeds, by arm and ratio: pooled success with its interval, spread of the seeds, times,
-    and success as a share of ``full``'s."""
+    success as a share of ``full``'s, ``outcomes`` by task, and ``difference``, paired, to random
+    samples, as many of them (a short run on all data is held against those of the main ratio);
+    None where there are none."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
@@ -185,12 +189,35 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "low": rate.low,
                 "high": rate.high,
                 "of_full": rate.value / base if base else float("nan"),
+                "difference": _against_random(own, rows),
+                "outcomes": {
+                    task: "".join(row["outcomes"][task] for row in own)
+                    for task in own[0]["outcomes"]
+                },
                 "seed_spread": float(np.std([row["success"] for row in own])),
                 "train_seconds": float(np.mean([row["train_seconds"] for row in own])),
                 "preprocess_seconds": float(np.mean([row["preprocess_seconds"] for row in own])),
             }
         )
     return result
+
+
+def _against_random(
+    own: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+) -> dict[str, float] | None:
+    """Paired difference to the rows of random samples, seed by seed."""
+    random = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == BASELINE}
+    main = next((ratio for ratio, _ in random), None)
+    pairs = []
+    for row in own:
+        ratio = main if row["arm"] in (FULL, FULL_SHORT) else row["ratio"]
+        if (ratio, row["seed"]) in random:
+            pairs += zip(_won(random[ratio, row["seed"]]), _won(row), strict=True)
+    return asdict(paired_difference(*zip(*pairs, strict=True))) if pairs else None
+
+
+def _won(row: dict[str, Any]) -> list[bool]:
+    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
 
 
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:

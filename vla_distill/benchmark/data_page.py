@@ -10,31 +10,57 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """The page.
 
     Args:
-        record: ``tasks``, ``episodes``, ``seeds``, ``steps``, ``data`` and ``command``.
+        record: ``tasks``, ``episodes``, ``seeds``, ``first_seed``, ``steps``, ``data``, and where
+            it comes from: ``command``, ``commit``, ``machine``.
         rows: as of :func:`vla_distill.benchmark.data.summarise`.
     """
     seeds = ", ".join(map(str, record["seeds"]))
+    machine = record["machine"]
     lines = [
         "# Teaching with less data",
         "",
         f"`{record['data']}`, tasks {', '.join(record['tasks'])}; {record['episodes']} episodes a"
-        f" task and seed, seeds {seeds}; `full` takes {record['steps']} optimiser steps, all others"
-        f" a fifth. Made by `{record['command']}`.",
+        f" task and training, from seed {record['first_seed']} on, all rows on the same; training"
+        f" seeds {seeds}; `full` takes {record['steps']} optimiser steps, all others a fifth;"
+        f" {machine['processor']}, {machine['cores']} cores. Made by `{record['command']}` at"
+        f" commit {record['commit']}.",
         "",
-        "| arm | data | success [%] | of full's | seeds' spread | training | preprocessing |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['arm']} | {100 * row['ratio']:g} % | {100 * row['success']:.1f}"
-            f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}] | {100 * row['of_full']:.0f} %"
-            f" | {100 * row['seed_spread']:.1f} | {row['train_seconds'] / 60:.1f} min"
-            f" | {row['preprocess_seconds'] / 60:.1f} min |"
-        )
-    lines += [
+        "| arm | data | seeds | success [%] | of full's | against random | seeds' spread | training"
+        " | preprocessing |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *map(_line, rows),
         "",
-        "In brackets Wilson's 95 % interval over all episodes of all seeds; it does not cover the"
-        " differences between trainings, which the seeds' spread shows (in points). Samples are"
-        " frames with the chunk that followed; the ratio counts frames.",
+        "In brackets 95 % intervals over all episodes of all seeds: Wilson's of a rate, Newcombe's"
+        " of a paired difference, in points. They do not cover the differences between trainings,"
+        " which the seeds' spread shows (standard deviation, in points). Samples are frames with"
+        " the chunk that followed; the ratio counts frames.",
+        "",
+        "## By task",
+        "",
+        "Successes.",
+        "",
+        *_by_task(rows),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    rate = f"{100 * row['success']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    against = ""
+    if (found := row["difference"]) is not None:
+        low, high = 100 * found["low"], 100 * found["high"]
+        against = f"{100 * found['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return (
+        f"| {row['arm']} | {100 * row['ratio']:g} % | {row['seeds']} | {rate}"
+        f" | {100 * row['of_full']:.0f} % | {against} | {100 * row['seed_spread']:.1f}"
+        f" | {row['train_seconds'] / 60:.1f} min | {row['preprocess_seconds'] / 60:.1f} min |"
+    )
+
+
+def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:
+    tasks = list(rows[0]["outcomes"])
+    lines = [f"| arm | data | {' | '.join(tasks)} |", "|---" * (2 + len(tasks)) + "|"]
+    for row in rows:
+        counts = (f"{row['outcomes'][t].count('1')} of {len(row['outcomes'][t])}" for t in tasks)
+        lines.append(f"| {row['arm']} | {100 * row['ratio']:g} % | {' | '.join(counts)} |")
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vla_policy.efficiency.layers.action_importance import ActionImportance
 from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.layers.importance import LayerImportance
 from vla_policy.efficiency.layers.random import RandomLayers
@@ -22,7 +23,8 @@ from vla_policy.efficiency.width.mlp_sparsity import MlpSparsity
 from vla_policy.errors import PolicyError
 
 _KINDS: tuple[Any, ...] = (
-    LayerImportance, DeepestLayers, RandomLayers, LayerRouter, TopKRouter, RandomGates,
+    LayerImportance, ActionImportance, DeepestLayers, RandomLayers,
+    LayerRouter, TopKRouter, RandomGates,
     TaskDiversity, FastV, RandomTokens, UniformTokens,
     VlaCache,
     MlpSparsity,

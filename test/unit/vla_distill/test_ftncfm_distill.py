@@ -11,6 +11,7 @@ import pytest
 from ftncfm_frames import frames, on_disk
 
 from vla_distill.benchmark.data import FULL, FULL_SHORT, DataBenchConfig, cost, summarise
+from vla_distill.benchmark.data_page import page
 from vla_distill.dataset import DatasetError
 from vla_distill.dataset.source import open_frames
 from vla_distill.ftncfm.arms import ARMS
@@ -99,12 +100,24 @@ def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
 
 
 def test_seeds_are_pooled_and_compared_with_full() -> None:
-    row = {"train_seconds": 60.0, "preprocess_seconds": 6.0, "ratio": 1.0, "episodes": 4}
+    row = {"train_seconds": 60.0, "preprocess_seconds": 6.0, "ratio": 1.0, "episodes": 4, "seed": 1}
+    few = row | {"ratio": 0.05}
     rows = [
         row | {"arm": "full", "outcomes": {"reach": "1111"}, "success": 1.0},
-        row | {"arm": "full", "outcomes": {"reach": "1100"}, "success": 0.5},
-        row | {"arm": "random", "ratio": 0.05, "outcomes": {"reach": "1101"}, "success": 0.75},
+        row | {"arm": "full", "outcomes": {"reach": "1100"}, "success": 0.5, "seed": 2},
+        few | {"arm": "random", "outcomes": {"reach": "1101"}, "success": 0.75},
+        few | {"arm": "herding", "outcomes": {"reach": "0101"}, "success": 0.5},
+        few | {"arm": "herding", "ratio": 0.1, "outcomes": {"reach": "1111"}, "success": 1.0},
     ]
-    full, random = summarise(rows)
+    full, random, herding, more = summarise(rows)
     assert (full["success"], full["seeds"], full["of_full"]) == (0.75, 2, 1.0)
+    assert full["outcomes"] == {"reach": "11111100"}
     assert random["of_full"] == 1.0 and random["low"] < 0.75 < random["high"]
+    assert full["difference"]["value"] == 0.25  # seed 1 alone has random samples
+    assert random["difference"]["value"] == 0.0 and herding["difference"]["value"] == -0.25
+    assert more["difference"] is None  # no random tenth
+    origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
+    table = {"data": "d", "tasks": ["reach"], "episodes": 4, "seeds": [1, 2], "first_seed": 0}
+    text = page(table | origin | {"steps": 10}, summarise(rows))
+    assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
+    assert "| herding | 10 % | 4 of 4 |" in text

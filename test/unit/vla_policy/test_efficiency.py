@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from vla_policy.contract import Memory, Observation
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.budget import Adjustable
+from vla_policy.efficiency.layers.action_importance import ActionImportance
 from vla_policy.efficiency.layers.importance import layer_importance
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe, read_recipe
@@ -69,6 +71,16 @@ class Listener(FullCompute):
             self.tokens = tokens
 
 
+class FewerSteps(FullCompute):
+    """Denoises in so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def head_steps(self, steps):
+        return self.steps
+
+
 @pytest.fixture
 def tokens(policy: VlaPolicy) -> TokenStates:
     """Of three rows, two of them padded, before layer 2."""
@@ -116,6 +128,55 @@ def test_importance_is_equation_1(policy: VlaPolicy) -> None:
     cosine = (before * after).sum(-1) / before.norm(dim=-1) / after.norm(dim=-1)
     expected = 1.0 - float(cosine.mean())
     assert layer_importance(policy.network, [inputs])[0] == pytest.approx(expected, abs=1e-6)
+
+
+def silence(policy: VlaPolicy, layers: Sequence[int]) -> VlaPolicy:
+    """A copy in which these layers add nothing."""
+    quiet = copy.deepcopy(policy)
+    for layer in layers:
+        torch.nn.init.zeros_(quiet.network.language.layers[layer].self_attn.o_proj.weight)
+        torch.nn.init.zeros_(quiet.network.language.layers[layer].mlp.down_proj.weight)
+    return quiet
+
+
+def test_a_layer_that_adds_nothing_goes_first_by_its_effect_on_the_action(
+    policy: VlaPolicy,
+) -> None:
+    inputs = [silence(policy, [1]).inputs(observations(3))]
+    assert ActionImportance(keep=2).rank(silence(policy, [1]).network, inputs)[0] == 1
+
+
+@pytest.mark.parametrize(("steps", "first"), [(1, 0.5), (4, 1.0)])
+def test_layers_go_one_after_the_other_by_what_the_chunk_loses(
+    policy: VlaPolicy, steps: int, first: float
+) -> None:
+    """Against chunks of networks in which layers are silent instead of skipped."""
+    inputs = policy.inputs(observations(3))
+    horizon = policy.horizon
+    noise = torch.randn(3, horizon, 10, generator=torch.Generator().manual_seed(0))
+
+    def chunk(silent: Sequence[int]) -> torch.Tensor:
+        network, plan = silence(policy, silent).network, FewerSteps(steps)
+        visual = network.see(inputs.images)
+        told = network.think(visual, inputs.text, inputs.text_mask, inputs.state, plan)
+        return network.head.sample(noise, told.tokens, plan)[0][:, : round(first * horizon)]
+
+    def loss(silent: Sequence[int]) -> float:
+        return float((chunk(silent) - chunk([])).square().mean((1, 2)).sqrt().mean())
+
+    one = min(range(3), key=lambda layer: loss([layer]))
+    two = min({0, 1, 2} - {one}, key=lambda layer: loss([one, layer]))
+    ranking = ActionImportance(keep=1, steps=steps, first=first).rank(policy.network, [inputs])
+    assert ranking[:2] == (one, two) and sorted(ranking) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"first": 0.0}, {"first": 1.5}])
+def test_action_importance_refuses_what_cannot_be(policy: VlaPolicy, options: dict) -> None:
+    inputs = [policy.inputs(observations(1))]
+    with pytest.raises(PolicyError, match=f"action_importance: {next(iter(options))}"):
+        ActionImportance(keep=1, **options).rank(policy.network, inputs)
+    with pytest.raises(PolicyError, match="no observations"):
+        ActionImportance(keep=1).rank(policy.network, [])
 
 
 # Tokens.

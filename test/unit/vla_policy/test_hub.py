@@ -43,6 +43,7 @@ RECIPES = {
         "task_diversity": {"keep": 3},
         "head_cache": {"interval": 5},
     },
+    "action_importance": {"action_importance": {"keep": 3}},
     "vla_cache": {"vla_cache": {"reuse": 4, "at": 1, "drift": 9.0}},
 }
 

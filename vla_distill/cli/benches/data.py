@@ -37,7 +37,7 @@ class Data:
     data: Path
     config: Path = Path("config/train/small.yaml")
     steps: int | None = None
-    tasks: str = "reach,pick,place,push"
+    tasks: str = "pick,place,stack"
     arms: str = ""
     ratio: float = 0.05
     best: str = ""
