@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.evaluation.statistics import paired_difference, wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
@@ -26,8 +25,9 @@ from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
 from vla_distill.ftncfm.pool import open_pool
-from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
+from vla_distill.training.curve import training_seconds
+from vla_distill.training.launch import launch
 from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy
 
@@ -80,7 +80,7 @@ class DataBenchConfig:
         seeds: of split, guide, choice and training.
         episodes: evaluated a task.
         first_seed: of the evaluation.
-        processes: that score and evaluate; training takes one with ``train.threads``.
+        processes: that train, score and evaluate.
     """
 
     data: str
@@ -208,12 +208,14 @@ def _against_random(
     """Paired difference to the rows of random samples, seed by seed."""
     random = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == BASELINE}
     main = next((ratio for ratio, _ in random), None)
-    pairs = []
+    base: list[bool] = []
+    found: list[bool] = []
     for row in own:
         ratio = main if row["arm"] in (FULL, FULL_SHORT) else row["ratio"]
         if (ratio, row["seed"]) in random:
-            pairs += zip(_won(random[ratio, row["seed"]]), _won(row), strict=True)
-    return asdict(paired_difference(*zip(*pairs, strict=True))) if pairs else None
+            base += _won(random[ratio, row["seed"]])
+            found += _won(row)
+    return asdict(paired_difference(base, found)) if found else None
 
 
 def _won(row: dict[str, Any]) -> list[bool]:
@@ -223,10 +225,12 @@ def _won(row: dict[str, Any]) -> list[bool]:
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
     shared = config.work / f"seed_{cell.seed}"
     folder = config.work / "runs" / cell.name
-    whole = replace(config.train, seed=cell.seed, data=[config.data])
-    preprocess, samples = 0.0, 0
-    data = config.data
-    if not cell.whole:
+    whole = replace(config.train, seed=cell.seed, data=[config.data], tasks=list(config.tasks))
+    train = whole.shortened(config.steps(cell), out=str(folder / "train"), held_out=0.0)
+    if cell.whole:
+        pool = open_pool(config.data, config.tasks)
+        preprocess, samples = 0.0, len(pool.rows) + len(pool.held_out)
+    else:
         small = DistillDataConfig(
             data=config.data,
             out=folder / "data",
@@ -240,11 +244,8 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         )
         summary = distill_data(small, make_executor(config.processes), progress)
         preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]
-        data = str(small.out)
-    train = whole.shortened(
-        config.steps(cell), data=[data], out=str(folder / "train"), held_out=0.0
-    )
-    count = _train(config, train, folder)
+        train = replace(train, data=[str(small.out)])
+    launch("train", train.to_dict(), config.processes)
     found = evaluate(
         functools.partial(load_policy, folder / "train" / "policy"),
         EvaluationConfig(
@@ -269,33 +270,17 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "low": rate.low,
         "high": rate.high,
         "episodes": len(wins),
-        "train_seconds": spent(folder)["train"],
+        "train_seconds": training_seconds(Path(train.out)),
         "preprocess_seconds": preprocess,
         "steps": train.steps,
-        "samples": samples or count,
+        "samples": samples,
         "outcomes": outcomes,
     }
 
 
-def _train(config: DataBenchConfig, train: TrainConfig, folder: Path) -> int:
-    """Train a cell, or go on; its time is kept beside it. Returns the samples it draws from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if train.data == [config.data]:
-        pool = open_pool(config.data, config.tasks)
-        frames, seeds = pool.frames, pool.seeds
-        rows = np.union1d(pool.rows, pool.held_out)
-    else:
-        frames, seeds = open_frames(train.data, progress=False)
-        rows = np.arange(len(frames))
-    state = Path(train.out) / "state" / "step.json"
-    if not (state.is_file() and json.loads(state.read_text())["step"] == train.steps):
-        with stopwatch(folder, "train"):
-            Trainer(train, frames, seeds, (rows, rows[:0])).run()
-    return len(rows)
-
-
 def step_seconds(config: DataBenchConfig, steps: int = 3) -> float:
-    """Time of an optimiser step of the full run here, for the cost that is told first [s]."""
+    """Time of an optimiser step in one process [s], for the cost that is told first: several are
+    faster."""
     folder = config.work / "timing"
     timed = replace(config.train, out=str(folder), data=[config.data], steps=10**6)
     pool = open_pool(config.data, config.tasks)

@@ -6,22 +6,17 @@ evaluations resume. Students of one seed share stage 1 and the teacher's targets
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import torch
-import yaml
 
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of
 from vla_distill.calibration import draw_observations
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import paired_difference
+from vla_distill.training.launch import launch
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import Recipe, read_recipe
@@ -155,22 +150,14 @@ def _untrained(
 
 
 def train(student: StudentConfig, processes: int) -> None:
-    """Train in processes of their own, one thread each, or on the GPU in one.
+    """Train in processes of their own.
 
     Raises:
         DistillError: the training failed; its own message is above.
     """
-    folder = Path(student.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "student.yaml"
-    path.write_text(yaml.safe_dump(_plain(student)), encoding="utf-8")
-    launch, environment = [sys.executable], dict(os.environ)
-    if not torch.cuda.is_available():
-        environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [*launch, "-m", "vla_distill.cli.main", "distill-policy", "--config", str(path)]
-    if (code := subprocess.run(command, env=environment, check=False).returncode) != 0:
-        raise DistillError(f"training of {folder}", got=f"exit code {code}", expected="0")
+    values = student.to_dict()
+    values.pop("init")  # is the teacher
+    launch("distill-policy", values, processes)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -196,9 +183,3 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _won(row: Mapping[str, Any]) -> list[bool]:
     return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
-
-
-def _plain(student: StudentConfig) -> dict[str, Any]:
-    values = student.to_dict()
-    values.pop("init")  # is the teacher
-    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ class TrainConfig:
 
     Attributes:
         data: dataset folders (LeRobot v3, as ``vla collect`` writes them), or just one.
+        tasks: names of those of the data's tasks that are learned; all if empty.
         out: folder of the run: log, curve, state to resume from, and the policy.
         preset: sizes of the network, see vla_policy.model.config.PRESETS.
         seed: of the weights, the batches and the noise.
@@ -53,6 +54,7 @@ class TrainConfig:
 
     data: list[str] | str
     out: str
+    tasks: list[str] = field(default_factory=list)
     preset: str = "tiny"
     seed: int = 0
     steps: int = 10_000

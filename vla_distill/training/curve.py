@@ -1,4 +1,4 @@
-"""The loss curve of a run, as a picture."""
+"""What the log of a run says: its loss curve, as a picture, and how long it took."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from matplotlib import pyplot as plt
 
 LINEAR = ("learning_rate", "layers", "gate_entropy", "gate_variation")
 """Numbers that are no losses."""
+
+
+def training_seconds(run: Path) -> float:
+    """What the optimiser steps of a run took by its log, without start-up, saving and validation.
+
+    Args:
+        run: its folder, with the ``config.json`` and ``log.jsonl`` that Trainer writes.
+    """
+    batch = json.loads((run / "config.json").read_text())["batch"]
+    total, before = 0.0, 0
+    for line in (run / "log.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        total += (row["step"] - before) * batch / row["samples_per_second"]
+        before = row["step"]
+    return total
 
 
 def draw_curve(log: Path, picture: Path, names: Sequence[str]) -> None:

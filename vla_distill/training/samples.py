@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vla_distill.dataset import FrameStore
 from vla_distill.training.scenes import Scenes
+from vla_policy.errors import PolicyError
 from vla_policy.model.actions import Statistics
 from vla_policy.model.grounding import POSITION_UNIT
 from vla_policy.model.policy import normalise_pixels
@@ -59,7 +61,7 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Samples:
-    """Frames, split by episode into training and held out (or as given), as batches.
+    """Frames of some tasks, split by episode into training and held out (or as given), as batches.
 
     Beyond an episode's end a chunk repeats its last action: the expert holds still there.
     """
@@ -72,16 +74,20 @@ class Samples:
         seed: int,
         scenes: Scenes | None = None,
         split: Split | None = None,
+        tasks: Sequence[str] = (),
     ) -> None:
         self.frames = frames
         self.scenes = scenes
         self.horizon = horizon
         episode = frames.episode_index
-        episodes = np.unique(episode)
+        if unknown := sorted(set(tasks) - set(frames.tasks)):
+            raise PolicyError("tasks", got=unknown, expected=sorted(set(frames.tasks)))
+        learned = np.isin(np.array(frames.tasks), tasks or frames.tasks)[episode]
+        episodes = np.unique(episode[learned])
         count = round(held_out * len(episodes))
         chosen = np.random.default_rng([seed, 1]).permutation(episodes)[:count]
         is_held_out = np.isin(episode, chosen)
-        drawn = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+        drawn = np.flatnonzero(learned & ~is_held_out), np.flatnonzero(is_held_out)
         self.training, self.held_out = drawn if split is None else split
         self._share: NDArray[np.float64] | None = None  # all the same
         if frames.chosen is not None:

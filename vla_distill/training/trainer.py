@@ -87,7 +87,7 @@ class Trainer:
         if seeds is not None and simulated and config.scene_weight:
             scenes = Scenes(frames, seeds, self.model)
         self.samples = Samples(
-            frames, self.model.horizon, config.held_out, config.seed, scenes, split
+            frames, self.model.horizon, config.held_out, config.seed, scenes, split, config.tasks
         )
         self.statistics = start.statistics if start else self.samples.statistics()
         self.tokenizer = start.tokenizer if start else _words(frames, simulated)

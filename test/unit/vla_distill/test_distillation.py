@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-import yaml
 from test_ablation import Evaluator, observations
 
 from vla_distill.actdistill.config import StudentConfig
@@ -62,13 +62,30 @@ def test_rivals_are_trained_with_every_seed_and_share_what_a_seed_has_in_common(
     assert {each.steps for each in found.values()} == {50}  # the same for all
 
 
-def test_every_arm_is_a_configuration_that_can_be_read_again(config, tmp_path) -> None:
-    for name, changes in ARMS.items():
-        student = StudentConfig(data="d", out="o", **changes)
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(distillation._plain(student)))
-        assert StudentConfig.read(path) == student
+def test_every_arm_is_launched_with_a_configuration_that_can_be_read_again(
+    monkeypatch, tmp_path
+) -> None:
+    launched = []
+
+    def started(command: list[str], env: dict[str, str], check: bool) -> CompletedProcess:
+        launched.append(StudentConfig.read(command[-1]))
+        assert "distill-policy" in command and "--nproc_per_node=2" in command
+        assert env["OMP_NUM_THREADS"] == "1"
+        return CompletedProcess(command, 0)
+
+    monkeypatch.setattr("subprocess.run", started)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arms = [StudentConfig(data="d", out=str(tmp_path / k), **v) for k, v in ARMS.items()]
+    for student in arms:
+        distillation.train(student, processes=2)
+    assert launched == arms
     assert set(RIVALS) <= set(ARMS)
+
+
+def test_a_training_that_fails_says_which(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("subprocess.run", lambda command, **_: CompletedProcess(command, 3))
+    with pytest.raises(DistillError, match=r"training of .*broken: got exit code 3"):
+        distillation.train(StudentConfig(data="d", out=str(tmp_path / "broken")), processes=1)
 
 
 def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from vla_distill.dataset import DatasetError, FrameStore
 from vla_distill.dataset.store import NO_ERROR
 from vla_distill.training.config import OPTIMIZERS, TrainConfig
+from vla_distill.training.curve import training_seconds
 from vla_distill.training.samples import Samples
 from vla_distill.training.scenes import Scenes
 from vla_distill.training.trainer import Trainer
@@ -141,6 +142,26 @@ def test_held_out_episodes_are_never_trained_on() -> None:
     seen = made.episode_index[np.concatenate([samples.draw(s, 32, 0) for s in range(50)])]
     held = made.episode_index[samples.held_out]
     assert len(set(held)) == 3 and not set(held) & set(seen)
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.4])
+def test_only_the_tasks_that_are_wanted_are_learned(held_out: float) -> None:
+    made = frames()
+    made = replace(made, tasks=["pick", "place"] * (len(made.tasks) // 2))
+    samples = Samples(made, horizon=16, held_out=held_out, seed=0, tasks=["place"])
+    used = np.concatenate([samples.training, samples.held_out])
+    of_frame = np.array(made.tasks)[made.episode_index]
+    np.testing.assert_array_equal(np.sort(used), np.flatnonzero(of_frame == "place"))
+    assert bool(len(samples.held_out)) == bool(held_out)
+    with pytest.raises(PolicyError, match=r"tasks: got \['fly'\].*'pick', 'place'"):
+        Samples(made, horizon=16, held_out=0.0, seed=0, tasks=["fly", "pick"])
+
+
+def test_the_time_of_a_run_is_that_of_its_steps(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"batch": 8}')
+    rows = [{"step": 10, "samples_per_second": 20.0}, {"step": 15, "samples_per_second": 40.0}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert training_seconds(tmp_path) == pytest.approx(10 * 8 / 20 + 5 * 8 / 40)
 
 
 def test_bad_configurations_are_named(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ class Data:
         seeds: of split, guide, choice and training, separated by commas.
         episodes: evaluated a task and seed.
         first_seed: of the evaluation; choose arms on other seeds than those that are reported.
-        processes: that score and evaluate; 0 takes one a core.
-        threads: of torch in training; 0 leaves its choice.
+        processes: that train, score and evaluate; 0 takes one a core.
         pilot: a tenth of steps and episodes, one seed, in a folder of its own.
         cost_only: say what it costs, and stop.
         work: folder for everything, so that an interrupted run goes on.
@@ -46,7 +45,6 @@ class Data:
     episodes: int = 100
     first_seed: int = 0
     processes: int = 0
-    threads: int = 0
     pilot: bool = False
     cost_only: bool = False
     work: Path = Path("runs/data")
@@ -70,7 +68,6 @@ def main(arguments: Data) -> int:
         data=[str(arguments.data)],
         out=str(arguments.work),
         steps=arguments.steps,
-        threads=arguments.threads or None,
     )
     config = DataBenchConfig(
         data=str(arguments.data),
@@ -91,8 +88,9 @@ def main(arguments: Data) -> int:
     told = cost(config)
     hours = told["steps"] * step_seconds(config) / 3600
     print(
-        f"{told['trainings']} trainings, {told['steps']} optimiser steps in all ({hours:.1f} h"
-        f" here), {told['episodes']} episodes; scoring, verifying and matching come on top",
+        f"{told['trainings']} trainings, {told['steps']} optimiser steps in all (at most"
+        f" {hours:.1f} h here), {told['episodes']} episodes; scoring, verifying and matching come"
+        " on top",
         flush=True,
     )
     if arguments.cost_only:
