@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def main(arguments: Arguments) -> int:
 
     if arguments.out.resolve() == arguments.policy.resolve():
         raise DistillError("--out", got=str(arguments.out), expected="another folder than --policy")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("vla_policy").setLevel(logging.INFO)  # measuring may take minutes
     recipe = read_recipe(arguments.recipe)
     plain = load_policy(arguments.policy)
     observations = []

@@ -12,6 +12,7 @@ With L layers that takes L (L + 1) / 2 - 1 walks over the calibration data, not 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,6 +24,8 @@ from vla_policy.efficiency.method import CALIBRATION, Amount
 from vla_policy.errors import PolicyError
 from vla_policy.model.network import NetworkInputs, VlaNetwork
 from vla_policy.model.plan import FullCompute, TokenStates
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class ActionImportance:
             changes = {layer: _change(chunks.without((*gone, layer)), full) for layer in left}
             gone.append(min(left, key=lambda layer: changes[layer]))
             left.remove(gone[-1])
+            _LOG.info(
+                "%s: without layer %d chunks are %.3f standard deviations off; %d layers left",
+                self.name, gone[-1], changes[gone[-1]], len(left),
+            )  # fmt: skip
         return (*gone, *left)
 
 
