@@ -28,6 +28,14 @@ SMALL_PICTURE = 160
 """Pictures up to this size are rendered without smoothing, four times as fast [px]."""
 
 
+UNSTABLE = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
+"""Numbers that are no longer finite or far too large."""
+
+
 @dataclass(frozen=True)
 class Episode:
     """What was asked for at a reset.
@@ -129,6 +137,12 @@ class Simulation:
     def time(self) -> float:
         """Time since the reset [s]."""
         return float(self.data.time)
+
+    @property
+    def stable(self) -> bool:
+        """Whether MuJoCo could follow the world since the reset. Where it could not, e.g. because
+        bodies were put into each other, it has begun anew from a state that means nothing."""
+        return not any(self.data.warning[int(kind)].number for kind in UNSTABLE)
 
     def reset(
         self,

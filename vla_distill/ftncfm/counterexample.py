@@ -100,7 +100,8 @@ class Stage:
         """One for each template that applies; the expert's answer is in each.
 
         Returns:
-            Nothing where the moment cannot be set up, or the thing to change is in the hand.
+            Nothing where the moment cannot be set up, or the thing to change is in the hand; no
+            scene that the simulator cannot follow, as where a thing was put into the fingers.
         """
         _, layout, aim, _ = draw_episode(moment.task, moment.seed)
         now = _as_it_is(layout, aim.target, moment)
@@ -109,6 +110,8 @@ class Stage:
         if now is None or name is None or not self._set_up(moment, lambda _: now):
             return []
         right = self._answer()
+        if not self.simulation.stable:
+            return []
         found = []
         for number, (template, change) in enumerate(TEMPLATES.items()):
             rng = np.random.default_rng([moment.seed, number, 23])
@@ -116,6 +119,8 @@ class Stage:
             if changed is not None and self._set_up(moment, lambda _, new=changed: new):
                 images = np.stack([self.simulation.render(name).copy() for name in CAMERAS])
                 answer = self._answer()
+                if not self.simulation.stable:
+                    continue
                 difference = float(
                     max(
                         np.linalg.norm(answer[:, :3] - right[:, :3], axis=1).max(),

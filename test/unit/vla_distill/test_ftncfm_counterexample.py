@@ -53,6 +53,22 @@ def test_what_is_in_the_hand_is_not_changed(stage: Stage) -> None:
     assert stage.counter_examples(Moment("pick", SEED, held, moment.state[:3])) == []
 
 
+def test_a_scene_that_flies_apart_is_no_counter_example(stage: Stage, monkeypatch) -> None:
+    moment, answer, answers = at_start(stage, "reach"), stage._answer, []
+
+    def explode_in_the_second_scene():
+        answers.append(answer())
+        if len(answers) == 2:
+            stage.simulation.data.qvel[:] = 1e12
+            stage.simulation.step(HOME, 0.08)
+        return answers[-1]
+
+    monkeypatch.setattr(stage, "_answer", explode_in_the_second_scene)
+    left = list(TEMPLATES)[1:]
+    assert [each.template for each in stage.counter_examples(moment)] == left
+    assert stage.simulation.stable  # each scene begins anew
+
+
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_a_template_changes_nothing_but_what_it_says(template: str) -> None:
     _, layout, aim, _ = draw_episode("pick", SEED)
