@@ -162,9 +162,9 @@ def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, An
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Over seeds, by arm and ratio: pooled success with its interval, spread of the seeds, times,
-    success as a share of ``full``'s, ``outcomes`` by task, and ``difference``, paired, to random
-    samples, as many of them (a short run on all data is held against those of the main ratio);
-    None where there are none."""
+    success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task, and
+    ``difference``, paired, to random samples, as many of them (a short run on all data is held
+    against those of the main ratio); None where there are none."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
@@ -176,7 +176,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         )
 
     won, trials = pooled(cells.get((FULL, 1.0), []))
-    base = won / trials if trials else float("nan")
+    base = won / trials if trials else 0.0
     result = []
     for (arm, ratio), own in cells.items():
         rate = wilson(*pooled(own))
@@ -188,7 +188,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "success": rate.value,
                 "low": rate.low,
                 "high": rate.high,
-                "of_full": rate.value / base if base else float("nan"),
+                "of_full": rate.value / base if base else None,
                 "difference": _against_random(own, rows),
                 "outcomes": {
                     task: "".join(row["outcomes"][task] for row in own)

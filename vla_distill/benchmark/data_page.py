@@ -50,10 +50,11 @@ def _line(row: dict[str, Any]) -> str:
     if (found := row["difference"]) is not None:
         low, high = 100 * found["low"], 100 * found["high"]
         against = f"{100 * found['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    share = "" if row["of_full"] is None else f"{100 * row['of_full']:.0f} %"
     spread = f"{100 * row['seed_spread']:.1f}" if row["seeds"] > 1 else ""
     return (
         f"| {row['arm']} | {100 * row['ratio']:g} % | {row['seeds']} | {rate}"
-        f" | {100 * row['of_full']:.0f} % | {against} | {spread}"
+        f" | {share} | {against} | {spread}"
         f" | {row['train_seconds'] / 60:.1f} min | {row['preprocess_seconds'] / 60:.1f} min |"
     )
 

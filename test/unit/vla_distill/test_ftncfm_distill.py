@@ -116,8 +116,12 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert full["difference"]["value"] == 0.25  # seed 1 alone has random samples
     assert random["difference"]["value"] == 0.0 and herding["difference"]["value"] == -0.25
     assert more["difference"] is None  # no random tenth
+    assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
     table = {"data": "d", "tasks": ["reach"], "episodes": 4, "seeds": [1, 2], "first_seed": 0}
     text = page(table | origin | {"steps": 10}, summarise(rows))
     assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
     assert "| herding | 10 % | 4 of 4 |" in text
+    assert "| random | 5 % | 1 | 75.0" in text and "nan" not in page(
+        table | origin | {"steps": 10}, summarise(rows[2:])
+    )
