@@ -16,8 +16,8 @@ from vla_distill.errors import DistillError
 
 
 def launch(verb: str, config: Mapping[str, Any], processes: int) -> None:
-    """Train to the end, or go on: on the CPU in processes of one thread each, which together are
-    about twice as fast as as many threads; on the GPU in one.
+    """Train to the end, or go on: on the CPU in processes of one thread each, which are no slower
+    than one process with as many threads; on the GPU in one.
 
     Args:
         verb: ``train`` or ``distill-policy``.
