@@ -137,9 +137,9 @@ def _evaluate(config: ComparisonConfig, name: str, folder: Path, latency: str) -
 
 def _success(found: Evaluation, plain: Evaluation, prefix: str) -> dict[str, Any]:
     """Mean over all episodes with its interval, and the paired difference to the plain policy."""
-    won = [result.success for result in found.results]
-    rate = wilson(sum(won), len(won))
-    difference = paired_difference([result.success for result in plain.results], won)
+    wins = [result.success for result in found.results]
+    rate = wilson(sum(wins), len(wins))
+    difference = paired_difference([result.success for result in plain.results], wins)
     tasks = dict.fromkeys(result.task for result in found.results)
     return {
         f"{prefix}success": rate.value,
@@ -151,6 +151,11 @@ def _success(found: Evaluation, plain: Evaluation, prefix: str) -> dict[str, Any
             for task in tasks
         },
     }
+
+
+def won(row: Mapping[str, Any]) -> list[bool]:
+    """Whether each episode of a row succeeded, task by task."""
+    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
 
 
 def recipe_of(policy: VlaPolicy) -> Recipe:

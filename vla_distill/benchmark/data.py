@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from vla_distill.benchmark.comparison import won
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.evaluation.statistics import paired_difference, wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
@@ -175,8 +176,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             sum(row["episodes"] for row in own),
         )
 
-    won, trials = pooled(cells.get((FULL, 1.0), []))
-    base = won / trials if trials else 0.0
+    wins, trials = pooled(cells.get((FULL, 1.0), []))
+    base = wins / trials if trials else 0.0
     result = []
     for (arm, ratio), own in cells.items():
         rate = wilson(*pooled(own))
@@ -213,13 +214,9 @@ def _against_random(
     for row in own:
         ratio = main if row["arm"] in (FULL, FULL_SHORT) else row["ratio"]
         if (ratio, row["seed"]) in random:
-            base += _won(random[ratio, row["seed"]])
-            found += _won(row)
+            base += won(random[ratio, row["seed"]])
+            found += won(row)
     return asdict(paired_difference(base, found)) if found else None
-
-
-def _won(row: dict[str, Any]) -> list[bool]:
-    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
 
 
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:

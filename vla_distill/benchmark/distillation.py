@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_distill.actdistill.config import StudentConfig
-from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of
+from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of, won
 from vla_distill.calibration import draw_observations
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import paired_difference
@@ -162,24 +162,20 @@ def train(student: StudentConfig, processes: int) -> None:
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Arms over their seeds: mean success, and the paired difference of all episodes to plain."""
-    plain = _won(rows[0])
+    plain = won(rows[0])
     found = []
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
-        won = [success for row in own for success in _won(row)]
-        difference = paired_difference(plain * len(own), won)
+        wins = [success for row in own for success in won(row)]
+        difference = paired_difference(plain * len(own), wins)
         found.append(
             {
                 "arm": arm,
                 "seeds": len(own),
-                "success": sum(won) / len(won),
+                "success": sum(wins) / len(wins),
                 "difference": asdict(difference),
                 "flops_ratio": sum(row["flops_ratio"] for row in own) / len(own),
                 "speedup": sum(row["speedup"] for row in own) / len(own),
             }
         )
     return found
-
-
-def _won(row: Mapping[str, Any]) -> list[bool]:
-    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
