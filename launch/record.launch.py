@@ -135,12 +135,13 @@ def nodes(context):
 def simulation(mover):
     """The simulator, which stands still until the episodes are run, the arm, and the mover.
 
-    In lockstep no picture is lost, however slow the machine; only an operator needs the wall clock.
+    In lockstep no picture is lost, however slow the machine; only an operator needs the wall clock,
+    and time that runs on until he comes: the arm holds, not ready, where its clock stands still.
     """
     lockstep = mover != "teleop"
     mode = "lockstep" if lockstep else "paced"
     sim = lifecycle_node(
-        "sim_node", task=text("task"), mode=mode, paused=True, expert=mover == "expert"
+        "sim_node", task=text("task"), mode=mode, paused=lockstep, expert=mover == "expert"
     )
     arm = lifecycle_node("arm_node", lockstep=lockstep, use_sim_time=True)
     if mover != "policy":

@@ -89,7 +89,7 @@ class SimulationClient:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._arm: ArmStatus | None = None
+        self._arm_is_ready = self._arm_was_ready = False
         self._node.create_subscription(ArmStatus, "arm_status", self._take_arm, LATCHED)
         self._reset = self._node.create_client(ResetSimulation, "reset_simulation")
         self._sim = AsyncParameterClient(self._node, "sim_node")
@@ -120,7 +120,7 @@ class SimulationClient:
         if policy:
             self._wait("parameters of policy_node", self._policy.services_are_ready, timeout)
             self._wait("execute_instruction", self._action.server_is_ready, timeout)
-        self._wait("arm_status READY", self._arm_is_ready, timeout)
+        self._wait("arm_status READY", lambda: self._arm_was_ready, timeout)
         self._wait("ee_command", lambda: self._commanded >= 0.0, timeout)
 
     def reset(
@@ -145,6 +145,7 @@ class SimulationClient:
             NodeError: the simulation refused, or did not answer in time.
         """
         self.pause()
+        self._arm_was_ready = self._arm_is_ready
         request = ResetSimulation.Request(
             task=task, seed=seed, instructions=instructions, swap=swap
         )
@@ -153,7 +154,7 @@ class SimulationClient:
             raise NodeError("reset_simulation", got=answer.message, expected="a scene")
         begin = seconds(answer.stamp) - 1e-6
         self._wait("an ee_command since the reset", lambda: self._commanded >= begin, timeout)
-        self._wait("arm_status READY", self._arm_is_ready, timeout)
+        self._wait("arm_status READY", lambda: self._arm_was_ready, timeout)
         return Scene(task, seed, answer.instruction, answer.time_limit)
 
     def execute(
@@ -246,11 +247,10 @@ class SimulationClient:
                 raise NodeError(what, got=f"nothing within {timeout} s", expected="it in time")
             self._executor.spin_once(timeout_sec=min(left, 0.05))
 
-    def _arm_is_ready(self) -> bool:
-        return self._arm is not None and self._arm.state == ArmStatus.READY
-
     def _take_arm(self, message: ArmStatus) -> None:
-        self._arm = message
+        # Ready once is enough: an arm that watches the clock holds again while time stands still.
+        self._arm_is_ready = message.state == ArmStatus.READY
+        self._arm_was_ready |= self._arm_is_ready
 
     def _take_command(self, message: EndEffectorCommand) -> None:
         self._commanded = seconds(message.header.stamp)
