@@ -1,11 +1,16 @@
 """Training with fewer layers and visual tokens, so that a policy bears to be cut afterwards.
 
-Structured dropout: layers as LayerDrop does it (arXiv 1909.11556), for each sample by itself;
-visual tokens by the method that chooses them at inference, as many as are drawn for the batch. A
-policy of a few million weights that was always trained in full has no redundancy to give away.
+Structured dropout. Layers go as in LayerDrop (arXiv 1909.11556), for each sample by itself, or as
+in nested networks (arXiv 1812.08928, by depth): in an order that is given, so many for the batch.
+The second is for a policy whose order of importance is known: the few layers that a cut keeps have
+been trained together, and those that do not run cost nothing. Visual tokens go by the method that
+chooses them at inference, as many as are drawn for the batch. A policy of a few million weights
+that was always trained in full has no redundancy to give away.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -53,6 +58,23 @@ class Thin(ThinTokens):
         return self._open[:, layer]
 
 
+class Nested(ThinTokens):
+    """Only some layers run, the same ones for all samples.
+
+    Args:
+        keep: visual tokens that go on.
+        layers: that run.
+    """
+
+    def __init__(self, keep: int, layers: Sequence[int]) -> None:
+        super().__init__(keep)
+        self.layers = frozenset(layers)
+
+    def runs_layer(self, layer: int, tokens: TokenStates) -> bool:
+        """If it is one of them."""
+        return layer in self.layers
+
+
 def draw_tokens(
     config: TrainConfig, model: ModelConfig, generator: torch.Generator
 ) -> ThinTokens | None:
@@ -70,6 +92,11 @@ def draw_plan(
     tokens = draw_tokens(config, model, generator)
     if tokens is None:
         return FullCompute()
+    if config.thin_order:
+        least, most = config.thin_least, len(config.thin_order)
+        # Few layers more often than many, which differ less from all of them.
+        count = least + int((most - least) * _one(generator) ** 2)
+        return Nested(tokens.keep, config.thin_order[:count])
     drawn = torch.rand(batch, model.language.layers, generator=generator, device=generator.device)
     return Thin(tokens.keep, (drawn >= config.thin_layers).float())
 

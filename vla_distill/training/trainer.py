@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import KwargsHandler, set_seed
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -82,6 +82,11 @@ class Trainer:
         self._cameras = frames.cameras
         network = self._network(start)
         self.model = _sized(network.config, frames)
+        layers = self.model.language.layers
+        if len(config.thin_order) not in (0, layers):
+            raise PolicyError(
+                "thin_order", got=config.thin_order, expected=f"every one of {layers} layers once"
+            )
         scenes = None
         simulated = seeds is not None and bool((seeds >= TRAIN_SEED_START).all())
         if seeds is not None and simulated and config.scene_weight:
@@ -137,7 +142,8 @@ class Trainer:
 
     def _processes(self) -> list[KwargsHandler]:
         """How several processes work together, where that is another than usual."""
-        return []
+        # A layer that the batch of no process runs gets no gradient.
+        return [DistributedDataParallelKwargs(find_unused_parameters=bool(self.config.thin_order))]
 
     def _network(self, start: VlaPolicy | None) -> VlaNetwork:
         """What is trained, or trained on; ``start`` is the policy of ``init``."""

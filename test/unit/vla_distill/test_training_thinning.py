@@ -9,7 +9,7 @@ import torch
 from test_training import config, frames, rows, simulated
 
 from vla_distill.training.objective import gaze_loss
-from vla_distill.training.thinning import Thin, ThinTokens, draw_plan, draw_tokens
+from vla_distill.training.thinning import Nested, Thin, ThinTokens, draw_plan, draw_tokens
 from vla_distill.training.trainer import Trainer
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import preset
@@ -29,6 +29,34 @@ def test_as_many_batches_layers_and_tokens_are_left_out_as_was_asked(tmp_path: P
     assert 0.5 <= min(kept) < 0.56 and 0.94 < max(kept) <= 1.0
     assert 0.2 < 1.0 - torch.stack([plan._open for plan in thin]).mean() < 0.3
     assert draw_tokens(config(tmp_path), MODEL, generator) is None
+
+
+def test_nested_layers_are_the_first_of_the_order_and_few_more_often(tmp_path: Path) -> None:
+    order = [2, 0, 1]
+    asked = config(tmp_path, thin=0.5, thin_order=order, thin_least=1, thin_tokens=0.5)
+    generator = torch.Generator().manual_seed(0)
+    plans = [draw_plan(asked, MODEL, 8, generator) for _ in range(600)]
+    nested = [plan for plan in plans if isinstance(plan, Nested)]
+    assert 0.42 < len(nested) / len(plans) < 0.58
+    counts = [sum(plan.layers == set(order[:count]) for plan in nested) for count in (1, 2, 3)]
+    assert sum(counts) == len(nested) and counts[0] > counts[1] > 0 == counts[2]
+    with pytest.raises(PolicyError, match="thin_order: got"):
+        config(tmp_path, thin_order=[0, 0, 1])
+    with pytest.raises(PolicyError, match="thin_least: got 4"):
+        config(tmp_path, thin_order=order, thin_least=4)
+    with pytest.raises(PolicyError, match=f"every one of {LAYERS} layers"):
+        Trainer(config(tmp_path, thin_order=list(range(LAYERS + 1))), frames())
+
+
+def test_a_layer_outside_of_the_nested_ones_neither_runs_nor_learns(tmp_path: Path) -> None:
+    order = list(reversed(range(LAYERS)))
+    settings = {"thin": 1.0, "thin_order": order, "thin_least": LAYERS - 1}
+    trainer = Trainer(config(tmp_path, **settings), frames())
+    batch = trainer._load(trainer.samples.draw(0, 4, 0))
+    trainer.objective.train()(batch, torch.Generator().manual_seed(0))["loss"].backward()
+    language = trainer.objective.network.language
+    learns = [any(p.grad is not None for p in layer.parameters()) for layer in language.layers]
+    assert learns == [False] + [True] * (LAYERS - 1)
 
 
 def test_the_network_runs_what_is_left_and_every_weight_has_a_gradient(tmp_path: Path) -> None:
