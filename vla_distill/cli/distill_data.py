@@ -16,7 +16,7 @@ class Arguments:
         out: folder of the small one, for ``vla train --data``.
         ratio: of the samples (frames) to keep, or of the episodes.
         arm: random, stratified_random, phase_balanced, herding, k_center, top_influence,
-            uniform_ncfm, weighted_ncfm or weighted_contrast.
+            uniform_ncfm, weighted_ncfm, weighted_contrast or weighted_real.
         unit: what is chosen: frames, or whole episodes (not by the ncfm and contrast arms).
         tasks: only these, separated by commas.
         config: YAML file of the full training run, of which the guide is 15 %.

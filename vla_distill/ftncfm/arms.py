@@ -193,11 +193,21 @@ class WeightedContrast(UniformNcfm):
     needs: ClassVar[int] = CONTRAST
 
 
+class WeightedReal(WeightedContrast):
+    """Real samples, drawn by the same weights: what the weights do, without the matching.
+
+    Not in the paper.
+    """
+
+    name: ClassVar[str] = "weighted_real"
+    synthetic: ClassVar[bool] = False
+
+
 ARMS: dict[str, type[Arm]] = {
     kind.name: kind
     for kind in (
         Random, StratifiedRandom, PhaseBalanced, Herding, KCenter, TopInfluence,
-        UniformNcfm, WeightedNcfm, WeightedContrast,
+        UniformNcfm, WeightedNcfm, WeightedContrast, WeightedReal,
     )
 }  # fmt: skip
 
