@@ -16,6 +16,7 @@ from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.guard import full_budget
+from vla_policy.efficiency.method import CALIBRATION, NESTED, ROUTER
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe, read_recipe, recipe_names
 from vla_policy.efficiency.registry import METHODS
@@ -28,6 +29,7 @@ from vla_policy.model.policy import VlaPolicy
 SAVING = {
     "layer_importance": {"keep": 2},
     "action_importance": {"keep": 2},
+    "nested_layers": {"keep": 2},
     "deepest_layers": {"keep": 2},
     "random_layers": {"keep": 2},
     "layer_router": {"keep": 2},
@@ -57,7 +59,9 @@ def observation(seed: int, size: int = 32) -> Observation:
 
 def make(name: str) -> VlaPolicy:
     torch.manual_seed(0)
-    config = dataclasses.replace(preset(name), router=RouterConfig(width=8))
+    config = preset(name)
+    order = tuple(reversed(range(config.language.layers)))
+    config = dataclasses.replace(config, router=RouterConfig(width=8), layer_order=order)
     network = VlaNetwork(config)
     torch.nn.init.normal_(network.head.out.weight)  # zero at birth, which hides differences
     words = VlaPolicy.random("test").tokenizer
@@ -125,7 +129,7 @@ def test_every_method_is_tested_here() -> None:
 def test_a_method_says_what_it_is(name: str) -> None:
     kind = METHODS[name]
     assert kind.name == name and dataclasses.is_dataclass(kind)
-    assert kind.requires <= {"calibration", "router"} and kind.conflicts <= set(METHODS)
+    assert kind.requires <= {CALIBRATION, ROUTER, NESTED} and kind.conflicts <= set(METHODS)
     assert "attributes:" in (kind.__doc__ or "").lower()
     with pytest.raises(PolicyError, match=f"{name}.*nonsense"):
         recipe(name, nonsense=1)

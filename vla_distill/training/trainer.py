@@ -81,12 +81,7 @@ class Trainer:
         start = load_policy(config.init) if config.init else None
         self._cameras = frames.cameras
         network = self._network(start)
-        self.model = _sized(network.config, frames)
-        layers = self.model.language.layers
-        if len(config.thin_order) not in (0, layers):
-            raise PolicyError(
-                "thin_order", got=config.thin_order, expected=f"every one of {layers} layers once"
-            )
+        self.model = replace(_sized(network.config, frames), layer_order=tuple(config.thin_order))
         scenes = None
         simulated = seeds is not None and bool((seeds >= TRAIN_SEED_START).all())
         if seeds is not None and simulated and config.scene_weight:

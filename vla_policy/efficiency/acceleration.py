@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vla_policy.contract import Observation
 from vla_policy.efficiency.layers import LayerMethod, RoutingMethod
-from vla_policy.efficiency.method import CALIBRATION, ROUTER
+from vla_policy.efficiency.method import CALIBRATION, NESTED, ROUTER
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.width import WidthMethod
@@ -30,8 +30,8 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
 
     Raises:
         PolicyError: the policy follows a recipe that the new one does not extend, a method requires
-            observations or a router and there are none, or an option does not fit the policy's
-            sizes.
+            observations, a router or an order of layers and there is none, or an option does not
+            fit the policy's sizes.
     """
     old = policy.plan.recipe if isinstance(policy.plan, RecipePlan) else Recipe()
     if old.methods and not set(old.methods) < set(recipe.methods):
@@ -42,7 +42,11 @@ def accelerate(policy: VlaPolicy, recipe: Recipe, observations: Sequence[Observa
         )
     recipe = replace(recipe, ranking=old.ranking, thresholds=old.thresholds)
     new = [method for method in recipe.methods if method not in old.methods]
-    there = {CALIBRATION: observations, ROUTER: policy.config.router}
+    there = {
+        CALIBRATION: observations,
+        ROUTER: policy.config.router,
+        NESTED: policy.config.layer_order,
+    }
     replace(recipe, methods=tuple(new)).check([name for name, found in there.items() if found])
     inputs = [
         policy.inputs(observations[start : start + BATCH])

@@ -17,6 +17,9 @@ CALIBRATION = "calibration"
 ROUTER = "router"
 """In ``requires``: a network with a trained router (``vla distill-policy`` makes one)."""
 
+NESTED = "layers trained in an order"
+"""In ``requires``: a network that was trained to do with its first few (``thin_order``)."""
+
 M = TypeVar("M", bound="Method")
 
 
@@ -26,7 +29,7 @@ class Method(Protocol):
     Attributes:
         name: what recipes call it.
         knob: the one quantity that it sets; two methods of a recipe never set the same.
-        requires: what has to be there, of :data:`CALIBRATION` and :data:`ROUTER`.
+        requires: what has to be there, of :data:`CALIBRATION`, :data:`ROUTER` and :data:`NESTED`.
         conflicts: names of methods that set another knob and yet cannot go with it.
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 from vla_policy.efficiency.layers.action_importance import ActionImportance
 from vla_policy.efficiency.layers.deepest import DeepestLayers
 from vla_policy.efficiency.layers.importance import LayerImportance
+from vla_policy.efficiency.layers.nested import NestedLayers
 from vla_policy.efficiency.layers.random import RandomLayers
 from vla_policy.efficiency.layers.random_gates import RandomGates
 from vla_policy.efficiency.layers.router import LayerRouter
@@ -23,7 +24,7 @@ from vla_policy.efficiency.width.mlp_sparsity import MlpSparsity
 from vla_policy.errors import PolicyError
 
 _KINDS: tuple[Any, ...] = (
-    LayerImportance, ActionImportance, DeepestLayers, RandomLayers,
+    LayerImportance, ActionImportance, NestedLayers, DeepestLayers, RandomLayers,
     LayerRouter, TopKRouter, RandomGates,
     TaskDiversity, FastV, RandomTokens, UniformTokens,
     VlaCache,

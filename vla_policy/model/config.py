@@ -84,6 +84,8 @@ class ModelConfig:
         pointers: things of the scene whose position is read off the visual tokens
             (0: target, 1: where it shall go); 0 turns grounding off.
         router: scores layers; None where the network has no router.
+        layer_order: language layers, the most important first, of which the network was trained to
+            do with the first few; empty if it was not.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -95,8 +97,15 @@ class ModelConfig:
     step_dt: float = 0.1
     pointers: int = 2
     router: RouterConfig | None = None
+    layer_order: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.layer_order and sorted(self.layer_order) != list(range(self.language.layers)):
+            raise PolicyError(
+                "layer_order",
+                got=self.layer_order,
+                expected=f"every one of {self.language.layers} layers once, or none",
+            )
         if self.image_size % self.vision.patch:
             raise PolicyError(
                 "image_size", got=self.image_size, expected=f"a multiple of {self.vision.patch}"

@@ -24,6 +24,7 @@ from vla_policy.efficiency.tokens.random import RandomTokens
 from vla_policy.efficiency.tokens.task_diversity import TaskDiversity
 from vla_policy.efficiency.tokens.uniform import UniformTokens
 from vla_policy.errors import PolicyError
+from vla_policy.model.network import VlaNetwork
 from vla_policy.model.plan import FullCompute, TokenStates
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.model.walk import causal_mask
@@ -177,6 +178,20 @@ def test_action_importance_refuses_what_cannot_be(policy: VlaPolicy, options: di
         ActionImportance(keep=1, **options).rank(policy.network, inputs)
     with pytest.raises(PolicyError, match="no observations"):
         ActionImportance(keep=1).rank(policy.network, [])
+
+
+def test_nested_layers_are_the_first_of_the_order_that_was_trained(policy: VlaPolicy) -> None:
+    recipe = Recipe.from_dict({"methods": {"nested_layers": {"keep": 2}}}, "nested")
+    with pytest.raises(PolicyError, match="nested_layers: got no layers trained in an order"):
+        accelerate(policy, recipe, [])
+    config = replace(policy.config, layer_order=(2, 0, 1))
+    network = VlaNetwork(config)
+    network.load_state_dict(policy.network.state_dict())
+    fast = accelerate(policy.altered(network, RecipePlan(config, Recipe())), recipe, [])
+    (chunk,) = fast.infer(observations(1), [fast.start(0)])
+    assert chunk.report.layers_run == (0, 2)
+    with pytest.raises(PolicyError, match="every one of 3 layers once"):
+        replace(policy.config, layer_order=(0, 1))
 
 
 # Tokens.
