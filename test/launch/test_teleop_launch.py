@@ -4,7 +4,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,18 +73,28 @@ class Operator:
 
 
 @pytest.fixture
-def operator() -> Iterator[Operator]:
+def operate() -> Iterator[Callable[[], Operator]]:
     simulation = Simulation()
     simulation.reset("reach", SEED)
     truth = simulation.privileged()
-    made = Operator(truth.top(simulation.episode.target) + (0.0, 0.0, 0.01))
+    target = truth.top(simulation.episode.target) + (0.0, 0.0, 0.01)
     simulation.close()
-    yield made
-    made.close()
+    made: list[Operator] = []
+
+    def start() -> Operator:
+        made.append(Operator(target))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
 
 
-def test_keys_in_a_terminal_solve_a_task_that_is_recorded(operator, record: Any) -> None:  # noqa: F811
+def test_keys_in_a_terminal_solve_a_task_that_is_recorded(operate, record: Any) -> None:  # noqa: F811
     recording: Recording = record(mover="teleop", episodes="1", seed=str(SEED))
+    # As a person would: when everything runs already.
+    recording.until("all nodes", lambda: recording.told().count(" is active") == 3)
+    operator = operate()
     end = steady() + RUN_TIMEOUT
     while recording.process.poll() is None:
         assert steady() < end, recording.told()

@@ -89,6 +89,8 @@ class StudentConfig(TrainConfig):
             raise DistillError(
                 "thin", got=self.thin, expected="0 with imitates: hidden, which compares all tokens"
             )
+        if self.thin_order:
+            raise DistillError("thin_order", got=self.thin_order, expected="none: gates choose")
         if not 0.0 < self.budget < 1.0:
             raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
         if self.head_steps < 0:

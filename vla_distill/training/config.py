@@ -44,9 +44,10 @@ class TrainConfig:
         thin: share of the batches that run with fewer layers and visual tokens, so that the policy
             bears to be cut afterwards, see vla_distill.training.thinning; 0 for none.
         thin_layers: probability that a layer is left out, for a sample of such a batch.
-        thin_order: all language layers, the most important first (`vla accelerate` ranks them): the
-            first few of them run in such a batch, instead of ``thin_layers``.
-        thin_least: how few, at least; from there up to all are drawn, few more often.
+        thin_order: all language layers, the most important first (for instance the ranking that
+            ``action_importance`` leaves in recipe.json, backwards): the first few of them run in
+            such a batch, instead of ``thin_layers``.
+        thin_least: how few, at least; from there up to all but one are drawn, few more often.
         thin_tokens: least share of the visual tokens that go on in such a batch, from where the
             share is drawn log-uniformly up to 1; 1 for all.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
@@ -99,6 +100,8 @@ class TrainConfig:
                 raise PolicyError(name, got=getattr(self, name), expected="a share from 0 to 1")
         if not self.thin_tokens:
             raise PolicyError("thin_tokens", got=0, expected="a share above 0")
+        if self.thin_order and not self.thin:
+            raise PolicyError("thin", got=0, expected="a share above 0, as there is a thin_order")
         if not 1 <= self.thin_least <= max(len(self.thin_order), 1):
             raise PolicyError(
                 "thin_least", got=self.thin_least, expected="from 1 to the layers of thin_order"

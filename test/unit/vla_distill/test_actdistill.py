@@ -359,3 +359,5 @@ def test_a_student_can_be_taught_with_fewer_visual_tokens(tmp_path, teacher) -> 
     assert all(np.isfinite(row["semantic"]) for row in rows(tmp_path))
     with pytest.raises(DistillError, match="hidden"):
         config(tmp_path, teacher, thin=0.5, imitates="hidden")
+    with pytest.raises(DistillError, match="gates choose"):
+        config(tmp_path, teacher, thin=0.5, thin_order=[1, 0, 2])

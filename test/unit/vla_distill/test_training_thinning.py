@@ -41,9 +41,11 @@ def test_nested_layers_are_the_first_of_the_order_and_few_more_often(tmp_path: P
     counts = [sum(plan.layers == set(order[:count]) for plan in nested) for count in (1, 2, 3)]
     assert sum(counts) == len(nested) and counts[0] > counts[1] > 0 == counts[2]
     with pytest.raises(PolicyError, match="thin_least: got 4"):
-        config(tmp_path, thin_order=order, thin_least=4)
+        config(tmp_path, thin=0.5, thin_order=order, thin_least=4)
+    with pytest.raises(PolicyError, match="thin: got 0"):
+        config(tmp_path, thin_order=order)
     with pytest.raises(PolicyError, match=f"every one of {LAYERS} layers"):
-        Trainer(config(tmp_path, thin_order=[0, 0, 1]), frames())
+        Trainer(config(tmp_path, thin=0.5, thin_order=[0, 0, 1]), frames())
 
 
 def test_a_layer_outside_of_the_nested_ones_neither_runs_nor_learns(tmp_path: Path) -> None:
