@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vla_distill.benchmark.flops import count
@@ -53,6 +54,7 @@ def compare(
     config: ComparisonConfig,
     folders: Mapping[str, Path],
     draw: Callable[[], Sequence[Observation]] = tuple,
+    known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Make the table, row by row; a row stands when it is yielded.
 
@@ -61,34 +63,42 @@ def compare(
         folders: of the policies by name, the plain one (:data:`PLAIN`) first.
         draw: gives observations to time chunks on, where what runs depends on them; none takes
             noise.
+        known: rows that were made before on the same episodes, by name, the plain one among them.
+            They stand; folders of the same names are left out.
 
     Yields:
-        ``name``; ``success``, ``low``, ``high`` with latency none, the same as ``measured_*`` with
-        this machine's latency; ``difference`` and ``measured_difference`` to the plain policy,
-        paired, each with ``value``, ``low``, ``high``; ``gflops``, ``flops_ratio``; ``ms`` by
-        stage, ``speedup`` and ``amdahl_bound``, the speed-up if every stage's time fell as its
-        operations do; ``outcomes`` by task.
+        Of each policy that is not known: ``name``; ``success``, ``low``, ``high`` with latency
+        none, the same as ``measured_*`` with this machine's latency; ``difference`` and
+        ``measured_difference`` to the plain policy, paired, each with ``value``, ``low``,
+        ``high``; ``gflops``, ``flops_ratio``; ``ms`` by stage, ``speedup`` and
+        ``amdahl_bound``, the speed-up if every stage's time fell as its operations do;
+        ``outcomes`` by task.
 
     Raises:
         PolicyError: a policy is not there.
     """
-    times = _times(config, folders, draw)
-    plain: dict[str, Evaluation] = {}
-    base_gflops = 0.0
-    for name, folder in folders.items():
-        row: dict[str, Any] = {"name": name, **times[name]}
-        for latency in LATENCIES:
-            found = _evaluate(config, name, folder, latency)
-            if name == PLAIN:
-                plain[latency] = found
-            prefix = "" if latency == "none" else f"{latency}_"
-            row |= _success(found, plain[latency], prefix)
-            if latency == "none":
-                summary = found.summary()
-                row["gflops"] = summary["gflops_per_chunk"]
-                base_gflops = base_gflops or row["gflops"]
-                row["flops_ratio"] = row["gflops"] / base_gflops
+    new = {name: folder for name, folder in folders.items() if name not in known}
+    times = _times(config, {PLAIN: folders[PLAIN], **new}, draw) if new else {}
+    plain = known.get(PLAIN)
+    for name, folder in new.items():
+        row = {"name": name, **times[name], **_evaluated(config, name, folder, plain)}
+        plain = plain or row
         yield row
+
+
+def _evaluated(
+    config: ComparisonConfig, name: str, folder: Path, plain: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a policy's episodes say, against the plain policy's row; without one, against itself."""
+    row: dict[str, Any] = {}
+    for latency in LATENCIES:
+        found = _evaluate(config, name, folder, latency)
+        prefix = "" if latency == "none" else f"{latency}_"
+        row |= _success(found, won(plain, prefix) if plain else None, prefix)
+        if latency == "none":
+            row["gflops"] = found.summary()["gflops_per_chunk"]
+            row["flops_ratio"] = row["gflops"] / (plain or row)["gflops"]
+    return row
 
 
 def _times(
@@ -96,11 +106,14 @@ def _times(
     folders: Mapping[str, Path],
     draw: Callable[[], Sequence[Observation]],
 ) -> dict[str, dict[str, Any]]:
-    """Milliseconds, speed-up and its bound; measured once, before the machine is busy."""
+    """Milliseconds, speed-up and its bound; measured once, before the machine is busy.
+
+    A policy that comes later is timed in turns with the plain one again.
+    """
     path = config.work / "times.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    if set(known) >= set(folders):
-        return known
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    if set(before) >= set(folders):
+        return before
     policies = {name: load_policy(folder) for name, folder in folders.items()}
     base = policies[PLAIN]
     times = time_in_turns(policies, config.chunks, draw())
@@ -119,7 +132,7 @@ def _times(
             "amdahl_bound": total / bound,
         }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(before | rows, indent=1) + "\n", encoding="utf-8")
     return rows
 
 
@@ -135,11 +148,11 @@ def _evaluate(config: ComparisonConfig, name: str, folder: Path, latency: str) -
     return evaluate(functools.partial(load_policy, folder), evaluation)
 
 
-def _success(found: Evaluation, plain: Evaluation, prefix: str) -> dict[str, Any]:
+def _success(found: Evaluation, plain: list[bool] | None, prefix: str) -> dict[str, Any]:
     """Mean over all episodes with its interval, and the paired difference to the plain policy."""
     wins = [result.success for result in found.results]
     rate = wilson(sum(wins), len(wins))
-    difference = paired_difference([result.success for result in plain.results], wins)
+    difference = paired_difference(plain or wins, wins)
     tasks = dict.fromkeys(result.task for result in found.results)
     return {
         f"{prefix}success": rate.value,
@@ -153,9 +166,10 @@ def _success(found: Evaluation, plain: Evaluation, prefix: str) -> dict[str, Any
     }
 
 
-def won(row: Mapping[str, Any]) -> list[bool]:
-    """Whether each episode of a row succeeded, task by task."""
-    return [letter == "1" for outcomes in row["outcomes"].values() for letter in outcomes]
+def won(row: Mapping[str, Any], prefix: str = "") -> list[bool]:
+    """Whether each episode of a row succeeded, task by task; ``measured_`` with latency."""
+    outcomes = row[f"{prefix}outcomes"].values()
+    return [letter == "1" for letters in outcomes for letter in letters]
 
 
 def recipe_of(policy: VlaPolicy) -> Recipe:

@@ -1,13 +1,15 @@
 """ActDistill against its rivals and without its parts: trained alike, compared on the same seeds.
 
-Each arm is a change of one configuration, and a training of its own process; trainings and
-evaluations resume. Students of one seed share stage 1 and the teacher's targets.
+Each arm is a change of one configuration, and a training of its own process, whose row stands
+before the next one begins; trainings and evaluations resume. Students of one seed share stage 1 and
+the teacher's targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import paired_difference
 from vla_distill.training.launch import launch
 from vla_policy.checkpoint import load_policy, save_policy
+from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import Recipe, read_recipe
 
@@ -54,6 +57,8 @@ class DistillationConfig(ComparisonConfig):
         seeds: of training.
         others: name -> folder of further policies, e.g. ``small_scratch``.
         samples: observations to calibrate on and to time chunks with.
+        known: rows that were made before, by name, by the same teacher and configuration. They
+            stand; nothing is trained for them.
     """
 
     student: StudentConfig = field(kw_only=True)
@@ -61,6 +66,7 @@ class DistillationConfig(ComparisonConfig):
     seeds: Sequence[int] = (0,)
     others: Mapping[str, Path] = field(default_factory=dict)
     samples: int = 256
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.arms:
@@ -75,6 +81,7 @@ class DistillationConfig(ComparisonConfig):
         return replace(
             self,
             work=self.work / "pilot",
+            known={},
             episodes=max(self.episodes // PILOT, 1),
             student=replace(
                 student,
@@ -108,7 +115,7 @@ def row_name(arm: str, seed: int, first: int) -> str:
 
 
 def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
-    """Train what is not trained yet, then make the table row by row.
+    """Make the table, row by row: what is known, then train, time and evaluate what is not.
 
     Yields:
         Rows as of :func:`vla_distill.benchmark.comparison.compare`, with ``arm``.
@@ -117,36 +124,60 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         DistillError: a training failed, or another policy has the name of a row.
         PolicyError: a policy is not there or does not fit.
     """
-    folders = {PLAIN: Path(config.student.teacher)}
-    for name, student in trainings(config).items():
-        train(student, config.processes)
-        folders[name] = Path(student.out) / "policy"
+    rows: dict[str, dict[str, Any]] = {name: dict(row) for name, row in config.known.items()}
+    yield from rows.values()
+    plain = Path(config.student.teacher)
     seen = draw_observations(config.student.data[0], config.samples)
-    for name, (start, recipe) in _untrained(config, folders).items():
-        folder = config.work / "students" / name / "policy"
-        if not (folder / "config.json").is_file():
-            save_policy(accelerate(load_policy(start), recipe, seen), folder)
-        folders[name] = folder
-    if taken := sorted(folders.keys() & config.others.keys()):
+    makers = {**_trained(config), **_untrained(config, seen)}
+    if taken := sorted(makers.keys() & config.others.keys()):
         raise DistillError("others", got=taken, expected="names that no other row has")
-    folders |= config.others
-    for row in compare(config, folders, lambda: seen):
-        yield {"arm": row["name"].split("#")[0], **row}
+    makers |= {name: partial(Path, folder) for name, folder in config.others.items()}
+    for name, make in makers.items():
+        if name in rows:
+            continue
+        folders = {PLAIN: plain, name: make()}
+        for row in compare(config, folders, lambda: seen, rows):
+            rows[row["name"]] = {"arm": row["name"].split("#")[0], **row}
+            yield rows[row["name"]]
+
+
+def _trained(config: DistillationConfig) -> dict[str, Callable[[], Path]]:
+    """What trains the policy of each row, and gives its folder."""
+
+    def make(student: StudentConfig) -> Path:
+        train(student, config.processes)
+        return Path(student.out) / "policy"
+
+    return {name: partial(make, student) for name, student in trainings(config).items()}
 
 
 def _untrained(
-    config: DistillationConfig, folders: Mapping[str, Path]
-) -> dict[str, tuple[Path, Recipe]]:
-    """Rows that need no training: where each starts, and what it follows."""
-    found = {}
-    if "student" in folders and config.student.gates == "router":
-        own = recipe_of(load_policy(folders["student"])).methods
-        knobs = {method.knob for method in own}
-        more = (method for method in read_recipe(FAST).methods if method.knob not in knobs)
-        found[FAST] = (folders["student"], Recipe(FAST, (*own, *more)))
+    config: DistillationConfig, seen: Sequence[Observation]
+) -> dict[str, Callable[[], Path]]:
+    """The same for rows that need no training of their own."""
+
+    def make(name: str, start: Callable[[], Path], recipe: Callable[[Path], Recipe]) -> Path:
+        folder = config.work / "students" / name / "policy"
+        if not (folder / "config.json").is_file():
+            policy = start()
+            save_policy(accelerate(load_policy(policy), recipe(policy), seen), folder)
+        return folder
+
     methods = {UNTRAINED: {"keep": config.student.budget}}
-    found[UNTRAINED] = (folders[PLAIN], Recipe.from_dict({"methods": methods}, UNTRAINED))
+    untrained = Recipe.from_dict({"methods": methods}, UNTRAINED)
+    teacher = partial(Path, config.student.teacher)
+    found = {UNTRAINED: partial(make, UNTRAINED, teacher, lambda _: untrained)}
+    if "student" in config.arms and config.student.gates == "router":
+        found[FAST] = partial(make, FAST, _trained(config)["student"], _faster)
     return found
+
+
+def _faster(student: Path) -> Recipe:
+    """The student's own recipe and what :data:`FAST` adds to it."""
+    own = recipe_of(load_policy(student)).methods
+    knobs = {method.knob for method in own}
+    more = (method for method in read_recipe(FAST).methods if method.knob not in knobs)
+    return Recipe(FAST, (*own, *more))
 
 
 def train(student: StudentConfig, processes: int) -> None:

@@ -12,14 +12,15 @@ def page(record: dict[str, Any], picture: str) -> str:
 
     Args:
         record: ``rows`` and ``summary`` as of :mod:`vla_distill.benchmark.distillation`,
-            ``teacher``, ``budget``, ``steps``, ``episodes``, ``seed``, ``seconds``, ``command``.
+            ``teacher``, ``configuration``, ``episodes``, ``seed``, ``seconds``, ``command``.
         picture: file of the plot, relative to the page.
     """
+    student = record["configuration"]
     lines = [
         "# ActDistill, its rivals and its parts",
         "",
-        f"Students of `{record['teacher']}` with {record['budget']:.0%} of the language layers,"
-        f" {record['steps']} optimiser steps each; {record['episodes']} episodes a task from seed"
+        f"Students of `{record['teacher']}` with {student['budget']:.0%} of the language layers,"
+        f" {student['steps']} optimiser steps each; {record['episodes']} episodes a task from seed"
         f" {record['seed']} on, all rows on the same. Made by `{record['command']}` in"
         f" {record['seconds'] / 3600:.1f} hours.",
         "",

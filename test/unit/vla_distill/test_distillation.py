@@ -91,7 +91,7 @@ def test_a_training_that_fails_says_which(monkeypatch, tmp_path) -> None:
 def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypatch) -> None:
     monkeypatch.setattr(distillation, "train", trained)
     rows = list(run(config))
-    names = ["plain", "student", "student#1", "random_gates", "student_fast", "layer_importance"]
+    names = ["plain", "student", "student#1", "random_gates", "layer_importance", "student_fast"]
     assert [row["name"] for row in rows] == names
     assert rows[1]["difference"]["value"] == -0.25
     fast = recipe_of(load_policy(config.work / "students" / "student_fast" / "policy"))
@@ -100,11 +100,34 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
     assert arms["student"]["seeds"] == 2 and arms["student"]["success"] == 0.5
     assert arms["student"]["difference"]["low"] > rows[1]["difference"]["low"]  # twice as many
     record = {
-        "rows": rows, "summary": summary(rows), "teacher": "t", "budget": 0.5, "steps": 50,
-        "episodes": 8, "seed": 0, "seconds": 3600.0, "command": "vla",
+        "rows": rows, "summary": summary(rows), "teacher": "t",
+        "configuration": {"budget": 0.5, "steps": 50}, "episodes": 8, "seed": 0, "seconds": 3600.0,
+        "command": "vla",
     }  # fmt: skip
     text = page(json.loads(json.dumps(record)), "picture.png")
     assert "| student | 2 | 50.0 | -25.0 [" in text and "| student#1 | 50.0 [" in text
+
+
+def test_rows_that_stand_are_kept_and_nothing_is_trained_for_them(config, monkeypatch) -> None:
+    monkeypatch.setattr(distillation, "train", trained)
+    before = list(run(config))
+    asked = []
+
+    def training(student: StudentConfig, processes: int) -> None:
+        asked.append(Path(student.out).name)
+        trained(student, processes)
+
+    monkeypatch.setattr(distillation, "train", training)
+    more = {
+        "work": config.work.with_name("elsewhere"),
+        "arms": ("student", "top_k_router"),
+        "known": {row["name"]: row for row in before},
+    }
+    rows = list(run(replace(config, **more)))
+    assert asked == ["top_k_router_seed0"]
+    assert rows[:-1] == before and rows[-1]["name"] == "top_k_router"
+    assert rows[-1]["difference"]["value"] == rows[-1]["success"] - before[0]["success"]
+    assert rows[-1]["flops_ratio"] < 1.0
 
 
 def test_a_pilot_is_a_tenth_in_a_folder_of_its_own(config) -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_distill.cli.benches import folders, origin, words, write
 
+if TYPE_CHECKING:
+    from vla_distill.actdistill.config import StudentConfig
+
 SECONDS = "seconds.json"
+PLACES = ("out", "graph", "cache", "init", "threads", "log_every", "save_every")
+"""Of a configuration, what changes no number."""
 
 
 @dataclass(frozen=True)
 class Distillation:
     """Train students, rivals and ablations alike, and compare them. Hours; resumes.
+
+    Rows that stand in the numbers' file already, made by the same configuration and on the same
+    episodes, are kept: so a table can be made in parts, on a machine that has nothing but the file.
 
     Attributes:
         config: YAML file of the student, as for ``vla distill-policy``.
@@ -70,13 +79,18 @@ def main(arguments: Distillation) -> int:
     from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.machine import cores
 
+    student = StudentConfig.read(arguments.config)
+    tasks = pick_tasks(arguments.suite, arguments.tasks)
+    conditions = _conditions(student, tasks, arguments)
+    before = {} if arguments.pilot else _before(arguments.json, conditions)
     config = DistillationConfig(
         work=arguments.work,
-        student=StudentConfig.read(arguments.config),
+        student=student,
+        known={row["name"]: row for row in before.get("rows", [])},
         arms=words(arguments.arms) or tuple(ARMS),
         seeds=[int(seed) for seed in words(arguments.seeds)],
         others=folders(arguments.others),
-        tasks=pick_tasks(arguments.suite, arguments.tasks),
+        tasks=tasks,
         episodes=arguments.episodes,
         seed=arguments.seed,
         chunks=arguments.chunks,
@@ -86,29 +100,22 @@ def main(arguments: Distillation) -> int:
     expected = PILOT * _seconds(pilot.work) / 3600
     if arguments.pilot:
         config, target, docs = pilot, pilot.work / "distillation.json", pilot.work
-    runs = trainings(config)
-    samples = sum(student.steps * student.batch for student in runs.values())
+    runs = {name: each for name, each in trainings(config).items() if name not in config.known}
+    samples = sum(each.steps * each.batch for each in runs.values())
     told = f"about {expected:.1f} hours by the pilot" if expected else "--pilot tells the time"
     print(
         f"{len(runs)} trainings, {samples} samples; {2 * len(config.tasks) * config.episodes}"
         f" episodes of each{'' if arguments.pilot else f'; {told}'}",
         flush=True,
     )
-    record: dict[str, Any] = {
-        "teacher": config.student.teacher,
-        "budget": config.student.budget,
-        "steps": config.student.steps,
-        "tasks": list(config.tasks),
-        "episodes": config.episodes,
-        "seed": arguments.seed,
-        **origin(),
-        "rows": [],
-    }
-    begin = time.perf_counter() - _seconds(config.work)
+    record: dict[str, Any] = {**conditions, **origin(), "rows": []}
+    begin = time.perf_counter() - max(before.get("seconds", 0.0), _seconds(config.work))
     for row in run(config):
-        record["rows"].append(row)
+        record["rows"].append({"commit": record["commit"], **row})
         record["summary"] = summary(record["rows"])
         record["seconds"] = time.perf_counter() - begin
+        if row["name"] in config.known:
+            continue
         (config.work / SECONDS).write_text(json.dumps(record["seconds"]) + "\n")
         print(
             f"{row['name']}: {row['success']:.1%}, {row['measured_success']:.1%} with latency,"
@@ -123,6 +130,28 @@ def main(arguments: Distillation) -> int:
     if arguments.pilot:
         print(f"all of it: about {PILOT * record['seconds'] / 3600:.1f} hours")
     return 0
+
+
+def _conditions(
+    student: StudentConfig, tasks: Sequence[str], arguments: Distillation
+) -> dict[str, Any]:
+    """What two records must agree in for their rows to stand in one table."""
+    from vla_policy.checkpoint import load_policy
+
+    return {
+        "teacher": student.teacher,
+        "policy_hash": load_policy(student.teacher).policy_hash,
+        "configuration": {k: v for k, v in student.to_dict().items() if k not in PLACES},
+        "tasks": list(tasks),
+        "episodes": arguments.episodes,
+        "seed": arguments.seed,
+    }
+
+
+def _before(path: Path, conditions: dict[str, Any]) -> dict[str, Any]:
+    """The record that stands there, if it was made under the same conditions; else nothing."""
+    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return record if all(record.get(k) == v for k, v in conditions.items()) else {}
 
 
 def _seconds(work: Path) -> float:
