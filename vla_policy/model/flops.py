@@ -59,10 +59,13 @@ def grounding(config: ModelConfig, visual_tokens: int) -> float:
         return state
     cameras = len(config.cameras)
     query = 2.0 * pointers * width**2
-    keys_values = 2 * 2.0 * visual_tokens * width**2
-    pointing = (1 + cameras) * 2.0 * pointers * visual_tokens * width
+    keys = 2.0 * visual_tokens * width**2
+    # With all tokens each camera mixes its own, else every camera mixes all, under a mask.
+    mixtures = 1 if visual_tokens == config.visual_tokens else cameras
+    pointing = (1 + mixtures) * 2.0 * pointers * visual_tokens * width
+    values = 2.0 * cameras * pointers * width**2
     fuse = 2.0 * pointers * ((cameras + 1) * width * 2 * width + 2 * width**2 + 3 * width)
-    return state + query + keys_values + pointing + fuse
+    return state + query + keys + pointing + values + fuse
 
 
 def head_step(config: ModelConfig, computed: bool = True) -> float:

@@ -51,14 +51,18 @@ class Grounding(nn.Module):
         batch, _, width = visual.shape
         query = self.query(cognition).view(batch, self.pointers, width)
         scores = query @ self.key(visual).transpose(1, 2) * width**-0.5
-        value = self.value(visual)
-        camera = kept // self.tokens_per_camera
-        seen = []
-        for index in range(self.cameras):
-            here = (camera == index)[:, None]
+        # Values are linear: what is pointed at is mixed first, so that few rows are mapped.
+        if kept.shape[1] == self.cameras * self.tokens_per_camera:
+            by_camera = (batch, -1, self.cameras, self.tokens_per_camera)
+            weights = scores.float().view(by_camera).softmax(-1).transpose(1, 2)
+            seen = self.value(weights.to(visual.dtype) @ visual.view(batch, *by_camera[2:], width))
+        else:
+            cameras = torch.arange(self.cameras, device=kept.device)[:, None]
+            here = (kept[:, None] // self.tokens_per_camera == cameras)[:, :, None]
             # A camera of which no token was kept adds nothing, rather than NaN.
-            weights = scores.float().masked_fill(~here, -1e9).softmax(-1) * here
-            seen.append(weights.to(value.dtype) @ value)
+            weights = scores.float()[:, None].masked_fill(~here, -1e9).softmax(-1) * here
+            mixed = weights.to(visual.dtype) @ visual[:, None]
+            seen = self.value(mixed) * here.any(-1, keepdim=True)
         context = state[:, None].expand(-1, self.pointers, -1)
-        features = self.fuse(torch.cat([*seen, context], dim=-1))
+        features = self.fuse(torch.cat([*seen.unbind(1), context], dim=-1))
         return features, self.position(features), scores

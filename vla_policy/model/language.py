@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.decoder_layer import DecoderLayer
 from vla_policy.model.plan import Plan
+from vla_policy.model.rotary import RotaryTable
 from vla_policy.model.router import LayerRouter
 from vla_policy.model.walk import LanguageOutput, walk
 
@@ -37,8 +37,8 @@ class LanguageStack(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.5)  # on the scale of the visual tokens
         self.cognition = nn.Parameter(torch.randn(language.width) * 0.5)
         self.layers = nn.ModuleList(DecoderLayer(llama, i) for i in range(language.layers))
-        self.norm = LlamaRMSNorm(language.width)
-        self.rotary = LlamaRotaryEmbedding(llama)
+        self.norm = nn.RMSNorm(language.width, eps=llama.rms_norm_eps)
+        self.rotary = RotaryTable(llama)
         self.router = LayerRouter(config) if config.router else None
 
     def forward(

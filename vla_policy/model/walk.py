@@ -120,9 +120,9 @@ def walk(
     """
     start, count = visual.start, visual.stop - visual.start
     kept = torch.arange(count, device=hidden.device).expand(len(hidden), count)
-    positions = present.long().cumsum(1) - 1
+    positions = present.cumsum(1).sub_(1).clamp_(min=0)
     mask = causal_mask(present, hidden.dtype)
-    rotary = stack.rotary(hidden, positions.clamp(min=0))
+    rotary = stack.rotary(hidden, positions)
     reuse: TokenReuse | None = None
     layers_run: list[list[int]] = [[] for _ in hidden]
     visual_tokens, reused_tokens = [], []
