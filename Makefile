@@ -34,11 +34,12 @@ bench: setup ## every benchmark; numbers go to benchmarks/results/
 	@$(ENV) set -e; for script in benchmarks/[a-z]*.py; do name=$$(basename "$$script" .py); \
 	    echo "== $$name"; python "$$script" --json "benchmarks/results/$$name.json" $(ARGS); done
 
-teacher: setup ## make checkpoints/teacher again: demonstrations, then six training runs, the fourth sized for a GPU; resumes
+teacher: setup ## make checkpoints/teacher again: demonstrations, then seven training runs, the fourth sized for a GPU; resumes
 	@$(ENV) set -e; vla collect --suite arx5 --episodes 280 --out data/arx5_train; \
 	    vla collect --tasks push,insert --episodes 420 --errors 0.8 --seed 2000000 --out data/arx5_mistakes; \
 	    vla collect --tasks push --episodes 600 --errors 0.9 --seed 3000000 --out data/arx5_pushes; \
-	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher_second teacher_third teacher_fourth teacher_fifth teacher; do \
+	    vla collect --tasks open --episodes 200 --errors 0.9 --seed 5000000 --out data/arx5_opens; \
+	    export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1; for run in teacher_first teacher_second teacher_third teacher_fourth teacher_fifth teacher_sixth teacher; do \
 	    torchrun --nproc_per_node 2 -m vla_distill.cli.main train --config config/train/$$run.yaml; done
 
 metaworld: setup ## .venv-metaworld, for vla collect and vla eval --env metaworld

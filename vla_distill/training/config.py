@@ -50,6 +50,7 @@ class TrainConfig:
         thin_least: how few, at least; from there up to all but one are drawn, few more often.
         thin_tokens: least share of the visual tokens that go on in such a batch, from where the
             share is drawn log-uniformly up to 1; 1 for all.
+        thin_whole: share of such batches in which all visual tokens go on nevertheless.
         init: folder of a policy to start from: its weights, words and statistics; empty for none.
         log_every, save_every: steps.
         keep_policies: keep the policy of every save, as ``policy_STEP``.
@@ -82,6 +83,7 @@ class TrainConfig:
     thin_order: list[int] = field(default_factory=list)
     thin_least: int = 1
     thin_tokens: float = 0.25
+    thin_whole: float = 0.0
     init: str = ""
     log_every: int = 50
     save_every: int = 500
@@ -95,7 +97,7 @@ class TrainConfig:
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise PolicyError(name, got=getattr(self, name), expected="at least 1")
-        for name in ("thin", "thin_layers", "thin_tokens"):
+        for name in ("thin", "thin_layers", "thin_tokens", "thin_whole"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise PolicyError(name, got=getattr(self, name), expected="a share from 0 to 1")
         if not self.thin_tokens:

@@ -82,6 +82,8 @@ def draw_tokens(
     if not _one(generator) < config.thin:
         return None
     share = config.thin_tokens ** _one(generator)
+    if config.thin_whole and _one(generator) < config.thin_whole:
+        share = 1.0
     return ThinTokens(max(1, round(share * model.visual_tokens)))
 
 

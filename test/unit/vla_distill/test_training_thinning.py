@@ -48,6 +48,16 @@ def test_nested_layers_are_the_first_of_the_order_and_few_more_often(tmp_path: P
         Trainer(config(tmp_path, thin=0.5, thin_order=[0, 0, 1]), frames())
 
 
+def test_a_share_of_the_thin_batches_keeps_all_tokens(tmp_path: Path) -> None:
+    asked = config(tmp_path, thin=0.5, thin_tokens=0.25, thin_whole=0.6)
+    generator = torch.Generator().manual_seed(0)
+    thin = [plan for _ in range(800) if (plan := draw_tokens(asked, MODEL, generator))]
+    whole = [plan for plan in thin if plan.keep == MODEL.visual_tokens]
+    assert 0.42 < len(thin) / 800 < 0.58 and 0.5 < len(whole) / len(thin) < 0.7
+    with pytest.raises(PolicyError, match="thin_whole"):
+        config(tmp_path, thin_whole=1.5)
+
+
 def test_a_layer_outside_of_the_nested_ones_neither_runs_nor_learns(tmp_path: Path) -> None:
     order = list(reversed(range(LAYERS)))
     settings = {"thin": 1.0, "thin_order": order, "thin_least": LAYERS - 1}
