@@ -121,7 +121,7 @@ class _StillScene(RecipePlan):
         if method is None or layer != method.at or not most:
             return None
         states = tokens.hidden[0, tokens.visual]
-        attention: Any = tokens.layer.self_attn
+        attention: Any = tokens.layers[layer].self_attn
         heads = states.new_zeros(
             attention.config.num_attention_heads, len(states), attention.head_dim
         )

@@ -31,7 +31,7 @@ class TokenStates:
         text: where the instruction lies in N.
         present: False where a row is padded. Shape (B, N), bool.
         rotary: cosine and sine of the positions. Shapes (B, N, head width).
-        layer: the layer about to run.
+        layers: of the stack.
         router: scores all layers from the tokens before the first one; None if there is none.
     """
 
@@ -40,7 +40,7 @@ class TokenStates:
     text: slice
     present: Tensor
     rotary: tuple[Tensor, Tensor]
-    layer: nn.Module
+    layers: Sequence[nn.Module]
     router: LayerRouter | None = None
 
 

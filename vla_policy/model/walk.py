@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -123,15 +124,14 @@ def walk(
     positions = present.cumsum(1).sub_(1).clamp_(min=0)
     mask = causal_mask(present, hidden.dtype)
     rotary = stack.rotary(hidden, positions)
+    states = TokenStates(hidden, visual, text, present, rotary, stack.layers, stack.router)
     reuse: TokenReuse | None = None
     layers_run: list[list[int]] = [[] for _ in hidden]
     visual_tokens, reused_tokens = [], []
     for index, layer in enumerate(stack.layers):
         if reuse is None:
-            visual = slice(start, start + kept.shape[1])
-            gone = count - kept.shape[1] if text.start > start else 0
-            words = slice(text.start - gone, text.stop - gone)
-            states = TokenStates(hidden, visual, words, present, rotary, layer, stack.router)
+            if states.hidden is not hidden:
+                states = replace(states, hidden=hidden)
             chosen = plan.select_tokens(index, states)
             if chosen is not None:
                 kept = kept.gather(1, chosen)
@@ -140,7 +140,10 @@ def walk(
                 rotary = _take(rotary[0], rows), _take(rotary[1], rows)
                 mask = _among(mask, rows)
                 visual = slice(start, start + kept.shape[1])
-                states = TokenStates(hidden, visual, words, present, rotary, layer, stack.router)
+                gone = count - kept.shape[1] if text.start > start else 0
+                words = slice(text.start - gone, text.stop - gone)
+                moved = {"hidden": hidden, "visual": visual, "text": words}
+                states = replace(states, present=present, rotary=rotary, **moved)
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
                 hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
         past = _Past(continuation, present, reuse)
@@ -222,10 +225,16 @@ def step(
 
 def causal_mask(present: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive mask (B, 1, N, N): causal, and never to padding (but to oneself)."""
-    size = present.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool, device=present.device).tril()
-    oneself = torch.eye(size, dtype=torch.bool, device=present.device)
-    return _additive(((causal & present[:, None]) | oneself)[:, None], dtype)
+    causal, oneself = _causal(present.shape[1], dtype, present.device)
+    return torch.where(present[:, None, None] | oneself, causal, torch.finfo(dtype).min)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _causal(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Additive mask of a sequence without padding, and where a token meets itself. (N, N)."""
+    causal = torch.ones(size, size, dtype=torch.bool, device=device).tril()
+    return _additive(causal, dtype), torch.eye(size, dtype=torch.bool, device=device)
 
 
 def _additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:

@@ -215,14 +215,14 @@ def test_the_scoring_attention_of_the_last_token_is_the_models_own(policy, token
         attention_mask=mask,
         position_embeddings=tokens.rotary,
     )
-    got = attention_to_visual(tokens, LAST)
+    got = attention_to_visual(tokens, 2, LAST)
     torch.testing.assert_close(got, weights[:, :, -1, tokens.visual].mean(1))
 
 
 def test_task_tokens_are_the_most_attended_and_the_rest_unlike_them(tokens) -> None:
     """Eq. 2-5 once more, row by row, in plain Python."""
     keep, method = 6, TaskDiversity(keep=6, key=2, alpha=0.5)
-    relevance = attention_to_visual(tokens, slice(0, tokens.visual.start - 1), LAST).tolist()
+    relevance = attention_to_visual(tokens, 2, slice(0, tokens.visual.start - 1), LAST).tolist()
     for row, chosen in enumerate(method.select(tokens, keep, ()).tolist()):
         order = sorted(range(8), key=lambda i, r=relevance[row]: -r[i])
         visual = tokens.hidden[row, tokens.visual]

@@ -65,7 +65,7 @@ def opened(scores: list[float], ran: set[int] | None, **options: float) -> set[i
         text=slice(0, 0),
         present=nothing,
         rotary=(nothing, nothing),
-        layer=None,
+        layers=(),
         router=Says(scores),
     )
     moment = Moment(0, 0, None if ran is None else frozenset(ran))

@@ -83,7 +83,7 @@ class VlaCache:
                 drift = (states[row] - frame.states).norm(dim=-1) / frame.states.norm(dim=-1)
                 unmoved = self._unmoved(patches[row], frame.patches).flatten()
                 still[row] = unmoved & (drift <= self.drift)
-        attended = attention.attention_to_visual(tokens, attention.LAST)
+        attended = attention.attention_to_visual(tokens, self.at, attention.LAST)
         order = attended.argsort(dim=1, stable=True)
         little = torch.zeros_like(still).scatter(1, order[:, :most], True)
         return still & little

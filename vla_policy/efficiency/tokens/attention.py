@@ -20,7 +20,7 @@ LAST = slice(-1, None)
 """Where the last token lies, which the action hangs on."""
 
 
-def attention_to_visual(tokens: TokenStates, *queries: slice) -> Tensor:
+def attention_to_visual(tokens: TokenStates, layer: int, *queries: slice) -> Tensor:
     """Attention of some tokens to the visual ones, averaged over heads and summed over queries.
 
     For the cognition token, the last, this is the model's own attention. An earlier query would
@@ -28,14 +28,15 @@ def attention_to_visual(tokens: TokenStates, *queries: slice) -> Tensor:
 
     Args:
         tokens: what would enter the layer.
+        layer: which one.
         queries: where in N the tokens that ask lie; padding does not ask.
 
     Returns:
         Shape (B, V), float32.
     """
-    layer = cast(Any, tokens.layer)
-    attention = layer.self_attn
-    normed = layer.input_layernorm(tokens.hidden)
+    about_to_run = cast(Any, tokens.layers[layer])
+    attention = about_to_run.self_attn
+    normed = about_to_run.input_layernorm(tokens.hidden)
     cosine, sine = tokens.rotary
     asking, its_cosine, its_sine, asks = (
         torch.cat([each[:, places] for places in queries], dim=1)

@@ -38,7 +38,7 @@ class FastV:
 
     def select(self, tokens: TokenStates, keep: int, draws: Draws) -> Tensor:
         """See :meth:`vla_policy.efficiency.tokens.TokenMethod.select`."""
-        attended = attention.attention_to_visual(tokens, attention.LAST)
+        attended = attention.attention_to_visual(tokens, self.at, attention.LAST)
         order = attended.argsort(dim=1, descending=True, stable=True)
         return order[:, :keep].sort(dim=1).values
 

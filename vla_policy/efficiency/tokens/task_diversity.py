@@ -52,7 +52,7 @@ class TaskDiversity:
         """See :meth:`vla_policy.efficiency.tokens.TokenMethod.select`."""
         words = slice(tokens.text.start, min(tokens.text.stop, tokens.hidden.shape[1] - 1))
         asking = [attention.LAST] if self.cognition_only else [words, attention.LAST]
-        relevance = attention.attention_to_visual(tokens, *asking)  # r_i              Eq. 2
+        relevance = attention.attention_to_visual(tokens, self.at, *asking)  # r_i     Eq. 2
         low, high = relevance.aminmax(dim=1, keepdim=True)
         score = (relevance - low) / (high - low).clamp(min=1e-12)  # s_i               Eq. 3
         order = score.argsort(dim=1, descending=True, stable=True)
