@@ -112,14 +112,14 @@ class VlaPolicy:
             observation.validate(self.cameras)
         inputs = self.inputs(observations)
         plan = self.plan.begin(memories, inputs)
+        noise = torch.from_numpy(self._noise(memories)).to(self.device)
+        prefixes = [self._prefix(*pair) for pair in zip(observations, memories, strict=True)]
+        guidance = self._guidance(observations, prefixes)
         ready = self._now()
         visual = self.network.see(inputs.images)
         seen = self._now()
         condition = self.network.think(visual, inputs.text, inputs.text_mask, inputs.state, plan)
         thought = self._now()
-        noise = torch.from_numpy(self._noise(memories)).to(self.device)
-        prefixes = [self._prefix(*pair) for pair in zip(observations, memories, strict=True)]
-        guidance = self._guidance(observations, prefixes)
         actions, steps = self.network.head.sample(noise, condition.tokens, plan, guidance)
         drawn = self._now()
         states = _states(observations)

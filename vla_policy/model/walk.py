@@ -146,10 +146,12 @@ def walk(
                 states = replace(states, present=present, rotary=rotary, **moved)
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
                 hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
-        past = _Past(continuation, present, reuse)
-        hidden, ran = _run(layer, index, plan.runs_layer(index, states), hidden, mask, rotary, past)
-        for row in ran:
-            layers_run[row].append(index)
+        answer = plan.runs_layer(index, states)
+        if answer is not False:
+            past = _Past(continuation, present, reuse)
+            hidden, ran = _run(layer, index, answer, hidden, mask, rotary, past)
+            for row in ran:
+                layers_run[row].append(index)
         visual_tokens.append(kept.shape[1])
         reused_tokens.append(reuse.saved if reuse is not None else 0)
     if reuse is not None:
@@ -175,8 +177,12 @@ def _run(
     rotary: tuple[Tensor, Tensor],
     past: _Past,
 ) -> tuple[Tensor, Sequence[int]]:
-    """Run a layer as a plan answered; the new states, and the rows for which it was computed."""
-    everywhere, nowhere = range(len(hidden)), range(0)
+    """Run a layer as a plan answered; the new states, and the rows for which it was computed.
+
+    Args:
+        answer: True, or one for each row.
+    """
+    everywhere = range(len(hidden))
     if isinstance(answer, Tensor) and answer.dtype == torch.bool:
         rows = answer.nonzero()[:, 0]
         if 0 < len(rows) < len(hidden):
@@ -184,9 +190,9 @@ def _run(
             position = rotary[0][rows], rotary[1][rows]
             moved = layer(hidden[rows], attention_mask=mask[rows], position_embeddings=position)
             return hidden.index_copy(0, rows, moved), rows.tolist()
-        answer = len(rows) > 0
-    if answer is False:
-        return hidden, nowhere
+        if not len(rows):
+            return hidden, ()
+        answer = True
     moved = layer(
         hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=past.at(index)
     )
