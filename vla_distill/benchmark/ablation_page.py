@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vla_distill.benchmark.comparison_page import line
+from vla_distill.benchmark.comparison_page import table
 
 
 def page(record: dict[str, Any], picture: str) -> str:
@@ -24,10 +24,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         f" all rows on the same; {machine['processor']}, {machine['cores']} cores."
         f" Made by `{record['command']}` at commit {record['commit']}.",
         "",
-        "| recipe | success [%] | against plain | with measured latency [%] | against plain"
-        " | operations | ms a chunk | speed-up (bound) |",
-        "|---|---|---|---|---|---|---|---|",
-        *map(line, record["rows"]),
+        *table(record["rows"], "recipe", "plain"),
         "",
         "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
         " points. The bound is the speed-up if the time of every stage fell as its operations do.",

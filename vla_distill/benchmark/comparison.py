@@ -16,6 +16,7 @@ from typing import Any
 
 from vla_distill.benchmark.flops import count
 from vla_distill.benchmark.latency import STAGES, time_in_turns
+from vla_distill.errors import DistillError
 from vla_distill.evaluation.evaluation import Evaluation, EvaluationConfig, evaluate
 from vla_distill.evaluation.statistics import paired_difference, wilson
 from vla_policy.checkpoint import load_policy
@@ -40,6 +41,7 @@ class ComparisonConfig:
         seed: first seed.
         chunks: chunks timed of each policy.
         processes: processes that evaluate.
+        latencies: of :data:`LATENCIES`, those to evaluate with; ``none`` is among them.
     """
 
     work: Path
@@ -48,6 +50,7 @@ class ComparisonConfig:
     seed: int = 0
     chunks: int = 200
     processes: int = 1
+    latencies: Sequence[str] = LATENCIES
 
 
 def compare(
@@ -70,13 +73,16 @@ def compare(
         Of each policy that is not known: ``name``; ``success``, ``low``, ``high`` with latency
         none, the same as ``measured_*`` with this machine's latency; ``difference`` and
         ``measured_difference`` to the plain policy, paired, each with ``value``, ``low``,
-        ``high``; ``gflops``, ``flops_ratio``; ``ms`` by stage, ``speedup`` and
-        ``amdahl_bound``, the speed-up if every stage's time fell as its operations do;
-        ``outcomes`` by task.
+        ``high`` (``measured_*`` only if asked for); ``gflops``, ``flops_ratio``; ``ms`` by
+        stage, ``speedup`` and ``amdahl_bound``, the speed-up if every stage's time fell as its
+        operations do; ``outcomes`` by task.
 
     Raises:
+        DistillError: other latencies.
         PolicyError: a policy is not there.
     """
+    if "none" not in config.latencies or not set(config.latencies) <= set(LATENCIES):
+        raise DistillError("latencies", got=config.latencies, expected=f"none, of {LATENCIES}")
     new = {name: folder for name, folder in folders.items() if name not in known}
     times = _times(config, {PLAIN: folders[PLAIN], **new}, draw) if new else {}
     plain = known.get(PLAIN)
@@ -91,7 +97,7 @@ def _evaluated(
 ) -> dict[str, Any]:
     """What a policy's episodes say, against the plain policy's row; without one, against itself."""
     row: dict[str, Any] = {}
-    for latency in LATENCIES:
+    for latency in config.latencies:
         found = _evaluate(config, name, folder, latency)
         prefix = "" if latency == "none" else f"{latency}_"
         row |= _success(found, won(plain, prefix) if plain else None, prefix)

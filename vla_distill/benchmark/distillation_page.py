@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vla_distill.benchmark.comparison_page import change, line
+from vla_distill.benchmark.comparison_page import change, table
 
 
 def page(record: dict[str, Any], picture: str) -> str:
@@ -34,10 +34,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         )
     lines += [
         "",
-        "| training | success [%] | against the teacher | with measured latency [%]"
-        " | against the teacher | operations | ms a chunk | speed-up (bound) |",
-        "|---|---|---|---|---|---|---|---|",
-        *map(line, record["rows"]),
+        *table(record["rows"], "training", "the teacher"),
         "",
         "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
         " points; over several seeds of training, episodes count as independent. The bound is the"

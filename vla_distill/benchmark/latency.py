@@ -65,7 +65,7 @@ def time_in_turns(
         seen: observations to go through, the same for all; none takes noise.
 
     Returns:
-        For each: ``gflops``; and for ``vision``, ``language``, ``head``, ``rest`` (resizing,
+        For each: ``gflops``; and for ``vision``, ``language``, ``head``, ``rest`` (resizing, noise,
         copying, composing poses) and ``total`` median, p95, p99 and max [ms].
 
     Raises:

@@ -13,6 +13,7 @@ from test_ablation import Evaluator, observations
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.benchmark import comparison, distillation
 from vla_distill.benchmark.comparison import recipe_of
+from vla_distill.benchmark.comparison_page import draw_pareto, table
 from vla_distill.benchmark.distillation import (
     ARMS,
     RIVALS,
@@ -106,6 +107,20 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
     }  # fmt: skip
     text = page(json.loads(json.dumps(record)), "picture.png")
     assert "| student | 2 | 50.0 | -25.0 [" in text and "| student#1 | 50.0 [" in text
+    assert "with measured latency" in text
+
+
+def test_latency_is_measured_only_if_asked_for(config, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(distillation, "train", trained)
+    rows = list(run(replace(config, latencies=("none",))))
+    assert not any("measured_success" in row for row in rows)
+    lines = table(rows, "training", "the teacher")
+    assert lines[0].count("against the teacher") == 1
+    assert {each.count("|") for each in lines} == {7}
+    draw_pareto(rows, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    with pytest.raises(DistillError, match="latencies"):
+        list(run(replace(config, latencies=("measured",))))
 
 
 def test_rows_that_stand_are_kept_and_nothing_is_trained_for_them(config, monkeypatch) -> None:
