@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from vla_policy.contract import ComputeReport, Memory
@@ -118,9 +119,11 @@ class RecipePlan:
             opened = self._router.open(
                 tokens, self._budget.language_layers, layers, self.recipe.thresholds, self._moments
             )
-            # Counted once for all layers: a look at a tensor waits for all that a GPU has to do.
+            device = tokens.hidden.device
             self._open = [
-                rows > 0 if rows in (0, len(opened)) else opened[:, index]
+                rows > 0
+                if rows in (0, len(opened))
+                else torch.tensor(opened[:, index], device=device)
                 for index, rows in enumerate(opened.sum(0).tolist())
             ]
         assert self._open, "asked from the first layer on"

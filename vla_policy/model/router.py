@@ -43,9 +43,10 @@ class LayerRouter(nn.Module):
         text, state = tokens.hidden[:, : start - 1], tokens.hidden[:, start - 1]
         visual = tokens.hidden[:, tokens.visual]
         there = tokens.present[:, : start - 1, None]
-        mean = (text * there).sum(1) / there.sum(1).clamp(min=1)
-        most = text.masked_fill(~there, torch.finfo(text.dtype).min).amax(1)
-        most = most.masked_fill(~there.any(1), 0.0)  # a sentence without a token
+        words = there.sum(1)
+        mean = (text * there).sum(1) / words.clamp(min=1)
+        # Of a sentence without a token it is 0, too.
+        most = text.masked_fill(~there, torch.finfo(text.dtype).min).amax(1) * (words > 0)
         pooled = [visual.mean(1), visual.amax(1), mean, most, state]
         hidden = nn.functional.gelu(self.read(self.norm(torch.cat(pooled, dim=-1))))
         return self.score(hidden).float()

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from vla_policy.efficiency.method import Amount, Method
 from vla_policy.model.config import ModelConfig
@@ -83,8 +84,8 @@ class RoutingMethod(Method, Protocol):
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> Tensor:
-        """Which layers run. Shape (B, layers), bool.
+    ) -> NDArray[np.bool_]:
+        """Which layers run, on the host, which launches them. Shape (B, layers).
 
         Args:
             tokens: before the first layer.

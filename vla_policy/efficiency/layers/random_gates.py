@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from vla_policy.efficiency.layers import Moment
 from vla_policy.efficiency.method import Amount
@@ -43,14 +42,14 @@ class RandomGates:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> Tensor:
+    ) -> NDArray[np.bool_]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
         gates = np.zeros((len(tokens.hidden), layers), bool)
         for row, gate in enumerate(gates):
             known = moments[row] if row < len(moments) else Moment(0, row)
             rng = np.random.default_rng([known.seed, known.sequence, layers])
             gate[rng.permutation(layers)[:keep]] = True
-        return torch.from_numpy(gates).to(tokens.hidden.device)
+        return gates
 
     def overhead(self, config: ModelConfig) -> float:
         """None."""

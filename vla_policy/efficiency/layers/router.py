@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from vla_policy.efficiency.layers import Moment
 from vla_policy.efficiency.layers.scores import measured_scores, overhead, scores
@@ -61,12 +62,13 @@ class LayerRouter:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> Tensor:
+    ) -> NDArray[np.bool_]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
-        above = scores(tokens) - thresholds[keep - 1]
+        above = scores(tokens).numpy(force=True) - np.float32(thresholds[keep - 1])
         margins = [self._margins(moment, layers) for moment in moments]
-        enough = above >= (above.new_tensor(margins) if margins else 0.0)
-        return enough.scatter(1, above.argmax(1, keepdim=True), True)
+        opened = above >= (np.array(margins, np.float32) if margins else 0.0)
+        opened[np.arange(len(above)), above.argmax(1)] = True
+        return opened
 
     def _margins(self, moment: Moment, layers: int) -> list[float]:
         """How far above the threshold each layer's score must be to run now."""

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_policy.efficiency.layers import Moment
@@ -49,9 +51,9 @@ class TopKRouter:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> Tensor:
+    ) -> NDArray[np.bool_]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
-        return top(scores(tokens), keep)
+        return top(scores(tokens), keep).numpy(force=True)
 
     def overhead(self, config: ModelConfig) -> float:
         """Of the router [FLOP]."""
