@@ -142,8 +142,9 @@ def walk(
                 visual = slice(start, start + kept.shape[1])
                 gone = count - kept.shape[1] if text.start > start else 0
                 words = slice(text.start - gone, text.stop - gone)
-                moved = {"hidden": hidden, "visual": visual, "text": words}
-                states = replace(states, present=present, rotary=rotary, **moved)
+                states = replace(
+                    states, hidden=hidden, visual=visual, text=words, present=present, rotary=rotary
+                )
             elif (reuse := plan.reuse_tokens(index, states)) is not None:
                 hidden, mask, rotary = reuse.enter(hidden, mask, rotary)
         answer = plan.runs_layer(index, states)
