@@ -139,10 +139,12 @@ class TopKGates(ChosenGates):
     def choose(self, tokens: TokenStates) -> Tensor:
         """See :meth:`ChosenGates.choose`."""
         self.logits = logits = self._scores(tokens)
+        keep = self.draw.keep
+        if self.draw.settled:
+            return top(logits.detach(), keep).float()
         if self.draw.noise:
             chance = self.draw.uniform(tuple(logits.shape), logits.device)
             logits = logits - self.draw.noise * (-chance.log()).log()
-        keep = self.draw.keep
         return straight_through(top(logits, keep).float(), keep * logits.softmax(-1))
 
 

@@ -153,6 +153,7 @@ def test_settled_gates_meet_the_budget_and_only_what_runs_is_computed(student, n
         edge = gates.logits.flatten().sort().values[-8]
         highest = gates.logits == gates.logits.amax(1, keepdim=True)
         assert torch.equal(gates.values > 0, (gates.logits >= edge) | highest)
+    assert not gates.values.requires_grad  # the router learns no more
     ran = [tuple(row.nonzero()[:, 0].tolist()) for row in gates.values]
     assert list(found.language.layers_run) == ran
     found.tokens.square().sum().backward()
