@@ -52,8 +52,6 @@ def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
         for name, value in policy.network.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors")
-    config = {"format": FORMAT, "model": policy.config.to_dict()}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "statistics.json").write_text(json.dumps(policy.statistics.to_dict()) + "\n")
     policy.tokenizer.save(str(folder / "tokenizer.json"))
     recipe = policy.plan.recipe if isinstance(policy.plan, RecipePlan) else Recipe()
@@ -63,6 +61,9 @@ def save_policy(policy: VlaPolicy, path: str | Path, card: str = "") -> Path:
         (folder / RECIPE).unlink(missing_ok=True)  # of another policy that lay here
     if card:
         (folder / "README.md").write_text(card)
+    # Last: where it is, all is.
+    config = {"format": FORMAT, "model": policy.config.to_dict()}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return folder
 
 

@@ -11,10 +11,10 @@ from vla_arm.joint_table import HOME
 
 
 class Homing:
-    """A motion from where the arm was last sent to its home configuration.
+    """A motion from where the arm is to its home configuration.
 
     Args:
-        positions: joint targets at the start. Shape (6,) [rad].
+        positions: joint positions at the start. Shape (6,) [rad].
         gripper: opening, which stays as it is [m].
         speed: greatest joint speed [rad/s].
     """

@@ -162,6 +162,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def settings_changed(self) -> None:
         """Compute the next chunk as the parameters say."""
         self._compute.apply(self.settings, self.settings.replan_steps)
+        self._cameras.timeout = self.settings.image_timeout
 
     def _on_set_parameters(self, given: list[Parameter]) -> Any:
         answer = judge(PolicySettings, given, configured=self._configured)
@@ -235,7 +236,9 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._command_out.publish(self._answered[1])
             return
         self.pilot.see_state(stamp, state, np.append(pose, message.gripper_commanded))
-        if self._wanted and not self._arm_trouble() and not self._goals.goal:
+        # Who follows already needs no arm that waits: the old instruction gives way to the new.
+        ready = self.pilot.instruction or not self._arm_trouble()
+        if self._wanted and ready and not self._goals.goal:
             self._follow(self._wanted)
         if self._goals.goal:
             self._goals.goal.see_state(stamp, self.pilot.trouble)
@@ -305,7 +308,6 @@ class PolicyNode(SettingsNode[PolicySettings]):
 
     def _follow(self, instruction: str) -> None:
         self._wanted = self.warning = ""
-        self._cameras.timeout = self.settings.image_timeout
         self.pilot.begin(instruction, self.settings.seed)
         self._answered = None
         self._report.restart()

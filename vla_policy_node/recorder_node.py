@@ -159,8 +159,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         except PolicyError as error:
             self.warn(f"{name}: {error}")
         except OSError as error:
-            self._failure = f"the bag cannot be written: {error}"
-            self.get_logger().error(self._failure)
+            self._fail(error)
         if new or name == MARK:
             self.report_health()
 
@@ -180,8 +179,18 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def _flush(self) -> None:
-        if self._bag is not None and not self._failure:
+        if self._bag is None or self._failure:
+            return
+        try:
             self._bag.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        """Nothing more is written; the node lives on, so that diagnostics say why."""
+        self._failure = f"the bag cannot be written: {error}"
+        self.get_logger().error(self._failure)
+        self.report_health()
 
     # Marks.
 

@@ -30,7 +30,7 @@ class PolicySettings(ComputeSettings):
         high=60.0,
     )
     instruction: str = setting(
-        "", "instruction followed as soon as the arm is ready; empty waits for one", live=True
+        "", "instruction followed as soon as the arm is ready; empty waits for one"
     )
     seed: int = setting(
         0, "seed of the policy's noise, the same for every goal", low=0, high=2**31 - 1, live=True
@@ -283,7 +283,7 @@ class ArmSettings:
 class SimSettings:
     """Parameters of sim_node."""
 
-    task: str = setting("pick", "task of the first episode: reach, pick or place")
+    task: str = setting("pick", "task of the first episode, one of the suite's ten")
     seed: int = setting(0, "seed of the first episode", low=0, high=2**31 - 1)
     instructions: str = setting(
         "train",

@@ -104,7 +104,7 @@ class TeleopNode(Node):
 
     def _on_arm(self, message: ArmStatus) -> None:
         """Say once in words why the arm does not follow."""
-        text = "" if message.state == ArmStatus.READY else message.text
+        text = "" if message.state in (ArmStatus.READY, ArmStatus.MOVING) else message.text
         if text and text != self._arm:
             self.get_logger().warning(f"the arm: {text}")
         self._arm = text

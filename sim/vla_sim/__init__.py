@@ -1,4 +1,4 @@
-"""The simulated world: an arm, a table, three objects, a bowl and a box; tasks, experts, judges."""
+"""The simulated world: an arm, a table, objects and fixtures to handle; tasks, experts, judges."""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Instructions from a topic or a goal, friendly and hostile."""
 
+import re
+import shlex
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
 from action_msgs.msg import GoalStatus
@@ -62,6 +66,28 @@ def test_an_empty_instruction_stops(graph):
     graph.until("a hold", graph.holding)
     assert graph.commands[-1].reason == "no instruction"
     graph.until("READY", lambda: graph.arm.state == ArmStatus.READY)
+
+
+def test_another_instruction_is_followed_at_once(graph):
+    graph.policy.plans["fall"] = graph.policy.plans["rise"]
+    graph.rise()
+    graph.instruction.publish(String(data="fall"))
+    graph.until("a chunk of it", lambda: graph.chunks[-1].instruction == "fall")
+    graph.until("motion", lambda: not graph.holding())
+
+
+def test_the_command_of_the_readme_is_heard(graph):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    written = re.search(r"^ros2 topic pub --once .* /instruction .*$", readme, re.M)
+    assert written
+    process = subprocess.Popen(shlex.split(written[0]))
+    try:
+        # Its name is a block of the scene that this graph has no plan of, so only its words count.
+        graph.wait("it", lambda: bool(graph.policy_node._wanted or graph.policy_node.warning))
+        assert graph.policy_node._wanted == "pick up the blue block"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_every_state_gets_exactly_one_command_with_its_stamp(graph):

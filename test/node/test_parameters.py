@@ -75,6 +75,15 @@ def test_what_configure_reads_cannot_change_afterwards(graph):
     assert node.settings.replan_steps == 4
 
 
+def test_a_changed_image_timeout_holds_the_arm_that_moves(graph):
+    graph.rise()
+    node = graph.policy_node
+    assert node.set_parameters([Parameter("image_timeout", value=0.02)])[0].successful
+    graph.until("a hold", graph.holding)
+    assert "limit 0.02 s" in graph.commands[-1].reason
+    assert not node.set_parameters([Parameter("instruction", value="rise")])[0].successful
+
+
 def test_a_policy_that_is_not_there_fails_configure_with_its_name(context, capfd):
     node = PolicyNode(context=context, parameter_overrides=overrides(policy="no_such_policy"))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE

@@ -176,12 +176,13 @@ def test_a_start_without_an_instruction_is_refused(tmp_path):
         studio.close()
 
 
-def test_a_disk_that_is_full_is_told(studio, monkeypatch):
+@pytest.mark.parametrize("call", ["write", "flush"])
+def test_a_disk_that_is_full_is_told(studio, monkeypatch, call):
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     studio.state(1.0)
-    monkeypatch.setattr(studio.recorder.bag, "write", full)
+    monkeypatch.setattr(studio.recorder.bag, call, full)
     studio.states.publish(EndEffectorState())
     studio.wait("the failure", lambda: studio.recorder.health()[0] == ERROR)
     assert "No space left" in studio.recorder.health()[1]

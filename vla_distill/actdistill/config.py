@@ -127,7 +127,7 @@ class StudentConfig(TrainConfig):
     def stage_one(self) -> StudentConfig:
         """The configuration of stage 1: the same for all students that can share it."""
         kept = (
-            "data", "seed", "batch", "optimizer", "weight_decay", "gradient_clip", "ema",
+            "data", "tasks", "seed", "batch", "optimizer", "weight_decay", "gradient_clip", "ema",
             "brightness", "contrast", "held_out", "precision", "threads", "log_every", "save_every",
             "teacher", "graph_steps", "graph_learning_rate", "graph_width", "graph_layers",
             "graph_heads", "graph_edges", "semantics",

@@ -27,7 +27,7 @@ from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch
 from vla_distill.training.thinning import draw_tokens
 from vla_distill.training.trainer import Trainer
-from vla_policy.checkpoint import load_policy, save_policy
+from vla_policy.checkpoint import load_policy
 from vla_policy.efficiency.acceleration import fitted
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
@@ -297,14 +297,11 @@ class StudentTrainer(Trainer):
         batches = (self._load(part) for part in parts)
         return [NetworkInputs(b.images, b.text, b.text_mask, b.state) for b in batches]
 
-    def _write(self) -> None:
-        save_policy(self.policy(), self.folder / "policy", _card(self.config))
+    def _card(self) -> str:
+        from vla_distill.evaluation.machine import command, commit
 
-
-def _card(config: StudentConfig) -> str:
-    from vla_distill.evaluation.machine import command, commit
-
-    return f"""# A student of {config.teacher}
+        config = self.config
+        return f"""# A student of {config.teacher}
 
 {config.budget:.0%} of the language layers on average (`recipe.json` says how they are chosen);
 gates: {config.gates}, imitates: {config.imitates}, seed {config.seed}, {config.steps} steps of

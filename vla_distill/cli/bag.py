@@ -43,7 +43,7 @@ class ToDataset:
     mapping: Path | None = None
     """YAML file that says which topic plays which part."""
     fps: int = 10
-    """Frames a second."""
+    """Frames a second; `vla train` wants 10."""
     image_size: int = 0
     """Side of square images [px]; 0 keeps the recorded size."""
     max_age: float = 0.25

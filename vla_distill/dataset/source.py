@@ -12,6 +12,7 @@ from vla_distill.dataset.joined import joined
 from vla_distill.dataset.reader import Dataset
 from vla_distill.dataset.store import FrameStore
 from vla_distill.dataset.synthetic import is_synthetic, read_synthetic
+from vla_distill.dataset.table_check import check_rate
 
 
 def open_frames(
@@ -26,7 +27,8 @@ def open_frames(
         progress: show a progress bar while films are decoded.
 
     Raises:
-        DatasetError: a folder is no finished dataset, or they do not fit together.
+        DatasetError: a folder is no finished dataset or has not a frame a step of a chunk, or they
+            do not fit together.
     """
     stores: list[FrameStore] = []
     seeds: list[NDArray[np.int64]] = []
@@ -35,6 +37,7 @@ def open_frames(
             store, seed = read_synthetic(folder)
         else:
             dataset = Dataset(folder)
+            check_rate(dataset)
             seed = np.array([record.seed for record in dataset.episodes], np.int64)
             if dataset.is_gymnasium:
                 seed[:] = -1

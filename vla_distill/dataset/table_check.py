@@ -35,8 +35,14 @@ def check_robot(data: Dataset) -> None:
     if robot != layout.ROBOT_TYPE and not data.is_gymnasium:
         expected = f"{layout.ROBOT_TYPE}, or {layout.GYMNASIUM_PREFIX}*"
         raise DatasetError(f"{path}: robot_type", got=robot, expected=expected)
+    check_rate(data)
+
+
+def check_rate(data: Dataset) -> None:
+    """A frame is a step of an action chunk: at another rate a policy would learn another speed."""
     if abs(data.fps * STEP_DT - 1.0) > 1e-6:
         expected = f"{1.0 / STEP_DT:g}, one frame a step of an action chunk"
+        path = data.path / layout.INFO_PATH
         raise DatasetError(f"{path}: fps", got=f"{data.fps:g}", expected=expected)
 
 

@@ -54,11 +54,12 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         log_every=min(full.log_every, every),
         keep_policies=True,
     )
-    agree(folder, {"source": pool.frames.content_hash, "preset": full.preset, "seed": full.seed,
-                   "steps": steps, "batch": full.batch, "rows": int(pool.rows.sum())})  # fmt: skip
+    settings = {k: v for k, v in config.to_dict().items() if k not in Trainer.free}
+    source = {"source": pool.frames.content_hash, "rows": int(pool.rows.sum()), "steps": steps}
+    agree(folder, {**settings, **source})
     kept = sorted({min(number * every, steps) for number in range(1, CHECKPOINTS + 1)})
     folders = [folder / f"policy_{step:06d}" for step in kept]
-    if not all((path / "tokenizer.json").is_file() for path in folders):
+    if not all((path / "config.json").is_file() for path in folders):
         split = (pool.rows, pool.reference)
         Trainer(config, pool.frames, pool.seeds, split).run()
     if missing := [str(path) for path in folders if not path.is_dir()]:

@@ -28,6 +28,7 @@ from vla_distill.ftncfm.guide import Checkpoint
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.tracing import Direction, get_tracer
 from vla_distill.ftncfm.workfolder import agree, write_arrays
+from vla_policy.checkpoint import policy_hash
 
 BLOCK = 128
 """Frames scored together."""
@@ -104,7 +105,9 @@ def score(
     """
     names = tuple(str(guide.folder) for guide in guides)
     job = ScoringJob(data, names, str(folder / DIRECTIONS), seed)
-    agree(folder, {"source": pool.frames.content_hash, "tracer": tracer, **asdict(job)})
+    hashes = [policy_hash(guide.folder) for guide in guides]
+    source = {"source": pool.frames.content_hash, "tracer": tracer, "hashes": hashes}
+    agree(folder, {**source, **asdict(job)})
     if not Path(job.directions).is_file():
         _write_directions(pool, guides, tracer, job)
     blocks = [

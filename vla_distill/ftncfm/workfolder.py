@@ -14,6 +14,8 @@ import numpy as np
 
 from vla_distill.ftncfm.errors import DataDistillationError
 
+TIMES = "seconds.json"
+
 
 def agree(folder: Path, settings: Mapping[str, Any]) -> None:
     """Note what a folder is of, or hold it against what is noted.
@@ -45,20 +47,30 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 @contextmanager
 def stopwatch(folder: Path, step: str) -> Iterator[None]:
-    """Add the time of a step to what it took before, also when it is interrupted."""
-    begin = time.perf_counter()
+    """Add the time of a step to what it took before, also when it is interrupted.
+
+    Of a step that came to its end before, only results are read again: that counts no more.
+    """
+    begin, ended = time.perf_counter(), False
     try:
         yield
+        ended = True
     finally:
-        path = folder / "seconds.json"
-        total = spent(folder)
-        total[step] = total.get(step, 0.0) + time.perf_counter() - begin
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(total, indent=1) + "\n")
-        temporary.replace(path)
+        path = folder / TIMES
+        record = _times(path)
+        if step not in record["done"]:
+            took = record["seconds"].get(step, 0.0) + time.perf_counter() - begin
+            record["seconds"][step] = took
+            record["done"] += [step] * ended
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+            temporary.replace(path)
 
 
 def spent(folder: Path) -> dict[str, float]:
     """Step -> seconds so far."""
-    path = folder / "seconds.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return _times(folder / TIMES)["seconds"]
+
+
+def _times(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {"seconds": {}, "done": []}

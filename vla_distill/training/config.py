@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,7 +129,7 @@ class TrainConfig:
         """Read a YAML file; ``changes`` that are not None win.
 
         Raises:
-            PolicyError: the file is missing, is not a mapping, or has an unknown key.
+            PolicyError: the file is missing, is not a mapping, has an unknown key, or lacks one.
         """
         if not Path(path).is_file():
             raise PolicyError("--config", got=f"no file {path}", expected="a YAML file")
@@ -139,6 +139,9 @@ class TrainConfig:
             unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else values
             raise PolicyError(str(path), got=f"unknown {unknown}", expected=f"keys of {known}")
         values.update({key: value for key, value in changes.items() if value is not None})
+        needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
+        if lacking := ", ".join(sorted(needed - set(values))):
+            raise PolicyError(str(path), got=f"no {lacking}", expected="a value for each")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

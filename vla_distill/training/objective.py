@@ -74,25 +74,22 @@ class Objective(nn.Module):
         weight = batch.foretold.repeat(repeats, 1, 1)
         error = ((predicted.float() - velocity) ** 2 * weight).sum()
         error = error / (weight.sum() * velocity.shape[-1])
-        if not condition.positions.shape[1]:
-            return {"loss": error, "velocity": error}
-        pointed = condition.positions.float()
-        # Where the truth is not known, the pointers are right wherever they point.
-        truth = torch.where(batch.positions.isnan(), pointed.detach(), batch.positions)
-        offset = pointed - truth
-        grounding = functional.smooth_l1_loss(pointed, truth, beta=0.1)
-        losses = {
-            "loss": error + self.config.grounding_weight * grounding,
-            "velocity": error,
-            "grounding_cm": 10.0 * offset[:, 0].norm(dim=-1).mean(),
-        }
-        if self.probe and batch.things is not None and batch.gaze is not None:
+        losses, pointers = {"loss": error, "velocity": error}, condition.positions.shape[1]
+        if pointers:
+            pointed = condition.positions.float()
+            # Where the truth is not known, the pointers are right wherever they point.
+            truth = torch.where(batch.positions.isnan(), pointed.detach(), batch.positions)
+            offset = pointed - truth
+            grounding = functional.smooth_l1_loss(pointed, truth, beta=0.1)
+            losses["loss"] = losses["loss"] + self.config.grounding_weight * grounding
+            losses["grounding_cm"] = 10.0 * offset[:, 0].norm(dim=-1).mean()
+        if self.probe and batch.things is not None:
             front = self.network.config.tokens_per_camera
             losses["scene"] = self.probe(visual[:, :front], batch.things)
+            losses["loss"] = losses["loss"] + self.config.scene_weight * losses["scene"]
+        if self.probe and pointers and batch.gaze is not None:
             losses["gaze"] = gaze_loss(condition, batch.gaze)
-            losses["loss"] = losses["loss"] + self.config.scene_weight * (
-                losses["scene"] + losses["gaze"]
-            )
+            losses["loss"] = losses["loss"] + self.config.scene_weight * losses["gaze"]
         return losses
 
 

@@ -51,7 +51,7 @@ class Trainer:
             where are added.
         split: frames to train on and to hold out, instead of those that the seed draws.
 
-    The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``state/`` to resume from
+    The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, a state to resume from
     and ``policy/``, the averaged weights so far. What is trained, on what and what is written are
     methods of their own, which other trainings override.
 
@@ -132,8 +132,9 @@ class Trainer:
                     progress.update(bar, completed=self.step, description=text)
                     begin, sums = time.perf_counter(), _Means()
                 if self.step % self.config.save_every == 0 or last:
+                    paused = time.perf_counter()
                     self._save()
-                    begin = time.perf_counter()
+                    begin += time.perf_counter() - paused
 
     def _processes(self) -> list[KwargsHandler]:
         """How several processes work together, where that is another than usual."""
@@ -152,9 +153,14 @@ class Trainer:
 
     def _write(self) -> None:
         """Write what has been learned so far into the run's folder."""
-        save_policy(self.policy(), self.folder / "policy")
+        policy, card = self.policy(), self._card()
+        save_policy(policy, self.folder / "policy", card)
         if self.config.keep_policies:
-            save_policy(self.policy(), self.folder / f"policy_{self.step:06d}")
+            save_policy(policy, self.folder / f"policy_{self.step:06d}", card)
+
+    def _card(self) -> str:
+        """README.md of the policy, if it has one."""
+        return ""
 
     def optimise(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
@@ -235,31 +241,35 @@ class Trainer:
         return row
 
     def _save(self) -> None:
-        self._save_state()
+        # The state last: a run that is killed before goes on from the one before, and writes again.
         if self.accelerator.is_main_process:
             self._write()
             draw_curve(self.folder / "log.jsonl", self.folder / "curve.png", self.curves)
-        self.accelerator.wait_for_everyone()
+        self._save_state()
 
     def _save_state(self) -> None:
         accelerator = self.accelerator
         accelerator.wait_for_everyone()
-        new, old = self.folder / "state.new", self.folder / "state"
+        new, before = self.folder / "state.new", self._states()
         accelerator.save_state(str(new))
         accelerator.wait_for_everyone()  # each writes a file of its own into the folder
         if accelerator.is_main_process:
-            (new / "step.json").write_text(json.dumps({"step": self.step}))
-            _replace(new, old)
+            new.rename(self.folder / f"state_{self.step:08d}")
+            for old in before:
+                shutil.rmtree(old)
         accelerator.wait_for_everyone()
 
+    def _states(self) -> list[Path]:
+        """Folders of whole states, the newest last."""
+        return sorted(self.folder.glob("state_*"))
+
     def _resume(self) -> None:
-        written = self.folder / "config.json"
-        state = self.folder / "state"
+        written, states = self.folder / "config.json", self._states()
         mine = self.config.to_dict()
         if written.is_file():
             theirs = json.loads(written.read_text())
             other = [k for k in mine if k not in self.free and mine[k] != theirs.get(k)]
-            if other and state.is_dir():
+            if other and states:
                 raise PolicyError(
                     f"{self.folder}: {', '.join(other)}",
                     got=[mine[k] for k in other],
@@ -269,13 +279,13 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             written.write_text(json.dumps(mine, indent=2) + "\n")
-        if state.is_dir():
-            self.accelerator.load_state(str(state))
-            self.step = json.loads((state / "step.json").read_text())["step"]
-            self._trim_log()
+        if states:
+            self.accelerator.load_state(str(states[-1]))
+            self.step = int(states[-1].name.removeprefix("state_"))
+        self._trim_log()
 
     def _trim_log(self) -> None:
-        """Drop what was logged after the state that is resumed from."""
+        """Drop what was logged after the state that is resumed from, or by a run that left none."""
         log = self.folder / "log.jsonl"
         if self.accelerator.is_main_process and log.is_file():
             lines = log.read_text().splitlines(keepends=True)
@@ -330,12 +340,3 @@ def _precision(wanted: str) -> str:
         return wanted
     fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if fast else "no"
-
-
-def _replace(new: Path, old: Path) -> None:
-    """Put ``new`` in the place of ``old``; at every moment one of them is whole."""
-    aside = old.with_suffix(".old")
-    if old.exists():
-        old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)

@@ -27,8 +27,8 @@ _EPISODE = "remote_episode"
 class RemotePolicy:
     """Asks a server (``vla serve``) for each chunk; connects anew when the link has dropped.
 
-    Images are sent at the policy's size. Determinism is kept: seed, number and, for real-time
-    chunking, the chunk before travel with each observation; what efficiency methods store stays on
+    Images are sent at the policy's size. Determinism is kept: seed, number and the chunk
+    before travel with each observation; what efficiency methods store stays on
     the server and is lost with the link.
 
     Args:

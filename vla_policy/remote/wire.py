@@ -133,18 +133,22 @@ def observation_from_wire(message: Mapping[str, Any]) -> Observation:
 
 
 def memory_to_wire(memory: Memory) -> dict[str, Any]:
-    """What of a memory a chunk hangs on; what methods store in it stays on the server."""
-    previous = memory.previous if memory.frozen_until is not None else None
+    """What of a memory a chunk hangs on; what methods store in it stays on the server.
+
+    Of the chunk before its targets, and the layers that ran: a router's hysteresis asks for them.
+    """
+    previous = memory.previous
     return {
         "seed": memory.seed,
         "sequence": memory.sequence,
-        "frozen_until": None if previous is None else memory.frozen_until,
+        "frozen_until": memory.frozen_until,
         "previous": None
         if previous is None
         else {
             "actions": previous.targets,
             "stamp": previous.stamp,
             "step_dt": previous.step_dt,
+            "report": {"layers_run": list(previous.report.layers_run)},
         },
     }
 
@@ -156,9 +160,9 @@ def memory_from_wire(message: Mapping[str, Any]) -> Memory:
         WireError: a part is absent or of the wrong kind.
     """
     memory = Memory(_count(message, "seed"), _count(message, "sequence"))
-    previous = message.get("previous")
-    if previous is not None:
+    if message.get("previous") is not None:
         memory.previous = chunk_from_wire(_get(message, "previous", dict))
+    if message.get("frozen_until") is not None:
         memory.frozen_until = _number(message, "frozen_until")
     return memory
 

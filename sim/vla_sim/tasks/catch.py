@@ -32,7 +32,7 @@ DURATION: Final = 60.0
 
 
 class Catch(Pick):
-    """The object is held by the gripper, 5 cm or more above where it stood."""
+    """The object is held by the gripper, 5 cm above the table's height: 3.8 above the disc."""
 
     name: ClassVar[str] = "catch"
 

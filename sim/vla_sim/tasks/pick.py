@@ -11,10 +11,10 @@ from vla_sim.truth import Truth
 
 
 class Pick(TableTask):
-    """The object is held by the gripper, 5 cm or more above where it stood.
+    """The object is held by the gripper, 5 cm or more above where it would stand on the table.
 
     Attributes:
-        height: how much the object's centre must rise [m].
+        height: how much higher than on the table the object's centre must be [m].
     """
 
     name: ClassVar[str] = "pick"

@@ -17,6 +17,7 @@ import pytest
 from vla_distill.cli.main import main
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout, video
 from vla_distill.dataset.check import check
+from vla_distill.dataset.source import open_frames
 
 CAMERAS, SIZE = ("front", "wrist"), (32, 32)
 DATA = "data/chunk-000/file-000.parquet"
@@ -337,6 +338,12 @@ def test_half_written_folders_are_told_from_datasets(tmp_path: Path) -> None:
     assert "nothing there" in check(tmp_path / "nowhere", progress=False)[0][0]
     (tmp_path / "empty").mkdir()
     assert "meta/info.json" in check(tmp_path / "empty", progress=False)[0][0]
+
+
+def test_training_refuses_another_rate(dataset: Path) -> None:
+    info(dataset, fps=30)
+    with pytest.raises(DatasetError, match=r"info\.json: fps: got 30, expected 10"):
+        open_frames([dataset], progress=False)
 
 
 def test_training_refuses_another_arms_numbers_too(dataset: Path) -> None:

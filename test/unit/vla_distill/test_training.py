@@ -99,6 +99,43 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: st
     assert rows(tmp_path / "whole")[3:] == rows(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("killed_in", ["_write", "_save_state"])
+def test_a_run_that_is_killed_while_it_saves_ends_as_it_would_have(
+    tmp_path: Path, monkeypatch, killed_in: str
+) -> None:
+    """At its last save: then the policy must not be left as it was before."""
+    Trainer(config(tmp_path / "whole"), frames()).run()
+    done = getattr(Trainer, killed_in)
+
+    def killed(trainer: Trainer) -> None:
+        if trainer.step == trainer.config.steps:
+            raise KeyboardInterrupt
+        done(trainer)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, killed_in, killed)
+        Trainer(config(tmp_path / "parts"), frames()).run()
+    Trainer(config(tmp_path / "parts"), frames()).run()
+    whole, parts = (
+        (tmp_path / name / "policy" / "model.safetensors").read_bytes()
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+
+
+def test_what_a_run_without_a_state_logged_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "velocity": 9.0}\n')
+    Trainer(config(tmp_path), frames()).run()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_file_that_lacks_what_has_no_default_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("steps: 5\n")
+    with pytest.raises(PolicyError, match="no data, out"):
+        TrainConfig.read(tmp_path / "run.yaml")
+
+
 @pytest.mark.parametrize("unknown", [0.0, np.nan], ids=["of a bag", "of another's dataset"])
 def test_where_nobody_knows_what_is_where_the_pointers_are_left_alone(tmp_path, unknown) -> None:
     known = frames()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -80,6 +81,20 @@ def test_a_remote_policy_is_a_policy_and_makes_the_same_chunks(address: str) -> 
         same(*chunks)
     assert chunks[0].continues is not None
     remote.close()
+
+
+@pytest.mark.parametrize("frozen_until", [None, 1.3])
+def test_what_a_chunk_hangs_on_travels_and_the_layers_that_ran_too(frozen_until) -> None:
+    policy = NudgePolicy()
+    memory = policy.start(5)
+    (chunk,) = policy.infer([observation()], [memory])
+    memory.previous = replace(chunk, report=replace(chunk.report, layers_run=(0, 4)))
+    memory.frozen_until = frozen_until
+    there = wire.memory_from_wire(wire.unpack(wire.pack(wire.memory_to_wire(memory))))
+    assert (there.seed, there.sequence) == (memory.seed, memory.sequence)
+    assert there.frozen_until == frozen_until
+    np.testing.assert_array_equal(there.previous.targets, chunk.targets)
+    assert there.previous.report.layers_run == (0, 4)  # a router's hysteresis asks for them
 
 
 def test_images_are_sent_at_the_policys_size(address: str) -> None:
