@@ -185,6 +185,7 @@ def page(record: dict[str, Any]) -> str:
         f" policy `{record['policy']}`, evaluation seeds"
         f" {record['seeds'][0]} to {record['seeds'][1]}; 95 % Wilson intervals.",
         "Success must hold for a second. Training data come from seeds of 1,000,000 and more.",
+        _seeds(record, rows),
         "",
         "| task | " + " | ".join(names) + " |",
         "| --- |" + " --- |" * len(names),
@@ -245,6 +246,22 @@ def page(record: dict[str, Any]) -> str:
         causes = ", ".join(f"{count} {cause}" for cause, count in row["failures"].items()) or "-"
         lines.append(f"| {row['name']} | {causes} |")
     return "\n".join(lines) + "\n"
+
+
+def _seeds(record: dict[str, Any], rows: dict[str, Any]) -> str:
+    """Which scenes the rows have: fewer than the first."""
+    first = record["seeds"][0]
+
+    def last(name: str) -> int:
+        return first + len(rows[name]["outcomes"][record["tasks"][0]]) - 1
+
+    return (
+        f"Seeds {first} to {last('teacher')} in the first column, {first} to"
+        f" {last('new sentences')} in the other columns and for the cameras, {first} to"
+        f" {last('latency measured')} for latencies, {first} to"
+        f" {last('random half of the layers, draw 0')} for each of {HALVES} draws of layers;"
+        " intervals of the last ignore that draws share scenes."
+    )
 
 
 def _lost(rows: dict[str, Any]) -> list[str]:
