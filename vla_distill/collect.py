@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from vla_distill.collection.disturbance import ENVIRONMENT_DRIFT, DisturbanceCon
 from vla_distill.collection.errors import CollectionError
 from vla_distill.collection.pool import Attempt, Plan, attempts
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, layout
+from vla_distill.evaluation.machine import commit, cores
 from vla_sim.constants import CAMERAS, IMAGE_SIZE, STEP_DT
 
 
@@ -82,7 +81,7 @@ def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     arguments = _writer_arguments(config, collection)
     writer = DatasetWriter(**arguments)
     plan = Plan(arguments, config.noise, disturbance, IMAGE_SIZE, config.env)
-    processes = config.processes or os.cpu_count() or 1
+    processes = config.processes or cores()
     results: list[Attempt] = []
     columns = (
         TextColumn("{task.description}"),
@@ -171,17 +170,8 @@ def _summary(
         "seconds": round(seconds, 1),
         "resumed": sum(each.seconds == 0.0 for each in results),
         "config": words,
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _commit() -> str:
-    """The checked-out commit, or nothing outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 if __name__ == "__main__":

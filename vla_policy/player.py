@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from vla_policy.contract import TARGET_SIZE, ActionChunk
 from vla_policy.errors import PolicyError
+from vla_policy.trajectory import due_times
 
 
 class ChunkPlayer:
@@ -111,8 +112,7 @@ def _schedule(chunk: ActionChunk) -> tuple[NDArray[np.float64], NDArray[np.float
         raise PolicyError("chunk", got="a number that is not finite", expected="finite numbers")
     if not 0.0 < chunk.step_dt < math.inf:
         raise PolicyError("chunk step_dt", got=chunk.step_dt, expected="a positive number [s]")
-    steps = np.arange(1, len(poses) + 1, dtype=np.float64)
-    return np.asarray(chunk.stamp + chunk.step_dt * steps, dtype=np.float64), poses
+    return due_times(chunk), poses
 
 
 def _between(

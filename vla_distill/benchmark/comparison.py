@@ -75,7 +75,7 @@ def compare(
         ``measured_difference`` to the plain policy, paired, each with ``value``, ``low``,
         ``high`` (``measured_*`` only if asked for); ``gflops``, ``flops_ratio``; ``ms`` by
         stage, ``speedup`` and ``amdahl_bound``, the speed-up if every stage's time fell as its
-        operations do; ``outcomes`` by task.
+        operations do; ``outcomes`` by task; ``policy_hash``, and ``chunks`` timed.
 
     Raises:
         DistillError: other latencies.
@@ -114,13 +114,15 @@ def _times(
 ) -> dict[str, dict[str, Any]]:
     """Milliseconds, speed-up and its bound; measured once, before the machine is busy.
 
-    A policy that comes later is timed in turns with the plain one again.
+    One that comes later, or is another than it was, is timed in turns with the plain one again.
     """
     path = config.work / "times.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
-    if set(before) >= set(folders):
-        return before
     policies = {name: load_policy(folder) for name, folder in folders.items()}
+    of = {name: (policy.policy_hash, config.chunks) for name, policy in policies.items()}
+    told = {name: (row.get("policy_hash"), row.get("chunks")) for name, row in before.items()}
+    if told.items() >= of.items():
+        return before
     base = policies[PLAIN]
     times = time_in_turns(policies, config.chunks, draw())
     whole = count(base.config, Recipe(), TEXT_TOKENS)["stages"]
@@ -136,6 +138,8 @@ def _times(
             "ms": {stage: times[name][stage] for stage in (*STAGES, "rest", "total")},
             "speedup": total / times[name]["total"]["median"],
             "amdahl_bound": total / bound,
+            "policy_hash": policy.policy_hash,
+            "chunks": config.chunks,
         }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(before | rows, indent=1) + "\n", encoding="utf-8")

@@ -20,12 +20,13 @@ import numpy as np
 
 from vla_distill.benchmark.comparison import won
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
-from vla_distill.evaluation.statistics import paired_difference, wilson
+from vla_distill.evaluation.statistics import over_seeds, rate_over_seeds, wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
 from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
 from vla_distill.ftncfm.pool import open_pool
+from vla_distill.ftncfm.workfolder import agree
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import training_seconds
 from vla_distill.training.launch import launch
@@ -122,6 +123,12 @@ class DataBenchConfig:
             cells += [Run(arm, ratio, seed) for arm in self.best for ratio in self.more_ratios]
         return cells
 
+    def conditions(self) -> dict[str, Any]:
+        """What two cells must agree in to stand in one table."""
+        train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
+        same = ("data", "tasks", "episodes", "first_seed")
+        return {**{name: getattr(self, name) for name in same}, **train, "steps": self.train.steps}
+
     def steps(self, run: Run) -> int:
         """Optimiser steps of a cell."""
         return self.train.steps if run.arm == FULL else self.train.steps // SHORT
@@ -149,7 +156,11 @@ def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, An
         ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``, ``episodes``,
         ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept, ``outcomes`` by
         task.
+
+    Raises:
+        DataDistillationError: the work folder is of another table.
     """
+    agree(config.work, config.conditions())
     for cell in config.runs():
         path = config.work / "rows" / f"{cell.name}.json"
         if not path.is_file():
@@ -162,25 +173,17 @@ def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, An
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Over seeds, by arm and ratio: pooled success with its interval, spread of the seeds, times,
+    """Over seeds, by arm and ratio: mean success with its interval, spread of the seeds, times,
     success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task, and
     ``difference``, paired, to random samples, as many of them (a short run on all data is held
     against those of the main ratio); None where there are none."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
-
-    def pooled(own: Sequence[dict[str, Any]]) -> tuple[int, int]:
-        return (
-            sum(sum(map(int, "".join(row["outcomes"].values()))) for row in own),
-            sum(row["episodes"] for row in own),
-        )
-
-    wins, trials = pooled(cells.get((FULL, 1.0), []))
-    base = wins / trials if trials else 0.0
+    base = float(np.mean([won(row) for row in cells.get((FULL, 1.0), [])] or [0.0]))
     result = []
     for (arm, ratio), own in cells.items():
-        rate = wilson(*pooled(own))
+        rate = rate_over_seeds([won(row) for row in own])
         result.append(
             {
                 "arm": arm,
@@ -209,14 +212,14 @@ def _against_random(
     """Paired difference to the rows of random samples, seed by seed."""
     random = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == BASELINE}
     main = next((ratio for ratio, _ in random), None)
-    base: list[bool] = []
-    found: list[bool] = []
+    base: list[list[bool]] = []
+    found: list[list[bool]] = []
     for row in own:
         ratio = main if row["arm"] in (FULL, FULL_SHORT) else row["ratio"]
         if (ratio, row["seed"]) in random:
-            base += won(random[ratio, row["seed"]])
-            found += won(row)
-    return asdict(paired_difference(base, found)) if found else None
+            base.append(won(random[ratio, row["seed"]]))
+            found.append(won(row))
+    return asdict(over_seeds(base, found)) if found else None
 
 
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:

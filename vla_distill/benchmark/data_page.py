@@ -30,10 +30,10 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
         *map(_line, rows),
         "",
-        "In brackets 95 % intervals over all episodes of all seeds: Wilson's of a rate, Newcombe's"
-        " of a paired difference, in points. They do not cover the differences between trainings,"
-        " which the seeds' spread shows (standard deviation, in points). Samples are frames with"
-        " the chunk that followed; the ratio counts frames.",
+        "In brackets 95 % intervals: of one seed Wilson's of a rate and Newcombe's of a paired"
+        " difference, which do not cover that trainings differ; of several a bootstrap over seeds"
+        " and episodes. Differences and the seeds' spread (standard deviation) in points. Samples"
+        " are frames with the chunk that followed; the ratio counts frames.",
         "",
         "## By task",
         "",

@@ -13,11 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of, won
 from vla_distill.calibration import draw_observations
 from vla_distill.errors import DistillError
-from vla_distill.evaluation.statistics import paired_difference
+from vla_distill.evaluation.statistics import over_seeds
 from vla_distill.training.launch import launch
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import Observation
@@ -40,7 +42,7 @@ only the rule is another. Hidden states are compared token by token, so all toke
 RIVALS = ("student", "deepest_layers", "deepest_hidden")
 """Arms that are trained with every seed; all others with the first."""
 FAST = "student_fast"
-"""The student of the first seed with fewer visual tokens; a recipe that extends its own."""
+"""The student of the usual seed with fewer visual tokens; a recipe that extends its own."""
 UNTRAINED = "layer_importance"
 """EfficientVLA's layers at the student's budget, without training."""
 PILOT = 10
@@ -99,7 +101,7 @@ def trainings(config: DistillationConfig) -> dict[str, StudentConfig]:
         for seed in config.seeds if arm in RIVALS else config.seeds[:1]:
             changed = replace(config.student, **ARMS[arm])
             shared = f"{'graph' if changed.graph_layers else 'pooled'}_seed{seed}"
-            found[row_name(arm, seed, config.seeds[0])] = replace(
+            found[row_name(arm, seed, config.student.seed)] = replace(
                 changed,
                 seed=seed,
                 out=str(config.work / "students" / f"{arm}_seed{seed}"),
@@ -109,9 +111,9 @@ def trainings(config: DistillationConfig) -> dict[str, StudentConfig]:
     return found
 
 
-def row_name(arm: str, seed: int, first: int) -> str:
-    """What a row is called: the arm, with the seed if it is not the first."""
-    return arm if seed == first else f"{arm}#{seed}"
+def row_name(arm: str, seed: int, usual: int) -> str:
+    """What a row is called: the arm, with the seed if it is not the configuration's."""
+    return arm if seed == usual else f"{arm}#{seed}"
 
 
 def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
@@ -125,13 +127,16 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         PolicyError: a policy is not there or does not fit.
     """
     rows: dict[str, dict[str, Any]] = {name: dict(row) for name, row in config.known.items()}
-    yield from rows.values()
     plain = Path(config.student.teacher)
     seen = draw_observations(config.student.data[0], config.samples)
     makers = {**_trained(config), **_untrained(config, seen)}
     if taken := sorted(makers.keys() & config.others.keys()):
         raise DistillError("others", got=taken, expected="names that no other row has")
-    makers |= {name: partial(Path, folder) for name, folder in config.others.items()}
+    for name, folder in config.others.items():
+        makers[name] = partial(Path, folder)
+        if name in rows and rows[name].get("policy_hash") != load_policy(folder).policy_hash:
+            del rows[name]  # of another policy
+    yield from list(rows.values())
     for name, make in makers.items():
         if name in rows:
             continue
@@ -192,19 +197,18 @@ def train(student: StudentConfig, processes: int) -> None:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Arms over their seeds: mean success, and the paired difference of all episodes to plain."""
+    """Arms over their seeds: mean success, and its paired difference to plain."""
     plain = won(rows[0])
     found = []
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
-        wins = [success for row in own for success in won(row)]
-        difference = paired_difference(plain * len(own), wins)
+        wins = [won(row) for row in own]
         found.append(
             {
                 "arm": arm,
                 "seeds": len(own),
-                "success": sum(wins) / len(wins),
-                "difference": asdict(difference),
+                "success": float(np.mean(wins)),
+                "difference": asdict(over_seeds([plain] * len(own), wins)),
                 "flops_ratio": sum(row["flops_ratio"] for row in own) / len(own),
                 "speedup": sum(row["speedup"] for row in own) / len(own),
             }

@@ -37,8 +37,8 @@ def page(record: dict[str, Any], picture: str) -> str:
         *table(record["rows"], "training", "the teacher"),
         "",
         "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
-        " points; over several seeds of training, episodes count as independent. The bound is the"
-        " speed-up if the time of every stage fell as its operations do.",
+        " points; over several seeds of training a bootstrap over seeds and episodes. The bound is"
+        " the speed-up if the time of every stage fell as its operations do.",
         "",
         f"![Success against operations]({picture})",
     ]

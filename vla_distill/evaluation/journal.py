@@ -11,6 +11,7 @@ from typing import Any
 
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.episode import EpisodeResult
+from vla_distill.json_lines import read_json_lines
 
 
 class Journal:
@@ -64,17 +65,11 @@ class Journal:
         return [result for wave in sorted(self.waves) for result in self.waves[wave]]
 
     def _read(self, path: Path) -> None:
-        whole = path.read_bytes()
-        # An interrupted write leaves a line without an end: it does not count.
-        complete = whole[: whole.rfind(b"\n") + 1]
-        for line in complete.splitlines():
-            entry = json.loads(line)
+        for entry in read_json_lines(path):
             if "wave" in entry:
                 self.waves[entry["wave"]] = [EpisodeResult(**one) for one in entry["episodes"]]
             else:
                 self.header = entry
-        if len(complete) < len(whole):
-            os.truncate(path, len(complete))
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self.path is None:

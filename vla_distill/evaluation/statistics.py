@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from vla_distill.errors import DistillError
+
+RESAMPLES = 10_000
+"""Bootstrap samples."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def paired_bootstrap(
     first: Sequence[float],
     second: Sequence[float],
     confidence: float = 0.95,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """Difference of two means on the same episodes (seconds, say), second minus first.
@@ -133,6 +137,70 @@ def paired_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(difference.mean()), float(low), float(high))
+
+
+def rate_over_seeds(wins: Sequence[Sequence[bool]], confidence: float = 0.95) -> Interval:
+    """Success rate over seeds of training; of one seed Wilson's interval, of several a bootstrap.
+
+    Args:
+        wins: success with each seed in each of the same episodes. Shape (S, N).
+        confidence: coverage of the interval.
+
+    Raises:
+        DistillError: the seeds have not equally many episodes, or there is none.
+    """
+    array = _by_seed(wins)
+    if len(array) == 1:
+        return wilson(int(array.sum()), array.size, confidence)
+    return _bootstrap(array, confidence)
+
+
+def over_seeds(
+    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], confidence: float = 0.95
+) -> Interval:
+    """Difference of two success rates over seeds of training, second minus first.
+
+    Of one seed :func:`paired_difference`, of several a bootstrap.
+
+    Args:
+        first: success with each seed in each of the same episodes. Shape (S, N).
+        second: with the other policy. Shape (S, N).
+        confidence: coverage of the interval.
+
+    Raises:
+        DistillError: the shapes differ, or there is no episode.
+    """
+    one, other = _by_seed(first), _by_seed(second)
+    if one.shape != other.shape:
+        got = f"{one.shape} and {other.shape}"
+        raise DistillError("paired episodes", got=got, expected="equal shapes")
+    if len(one) == 1:
+        return paired_difference(first[0], second[0], confidence)
+    return _bootstrap(other - one, confidence)
+
+
+def _by_seed(wins: Sequence[Sequence[bool]]) -> NDArray[np.float64]:
+    if not wins or not wins[0] or len({len(each) for each in wins}) != 1:
+        got = [len(each) for each in wins]
+        raise DistillError("episodes of each seed", got=got, expected="equally many, >= 1")
+    return np.asarray(wins, float)
+
+
+def _bootstrap(values: NDArray[np.float64], confidence: float) -> Interval:
+    """Mean of values (S, N) and its percentile interval over seeds and episodes.
+
+    Both are drawn anew, each with all that was found with it: neither the same episodes under
+    several seeds nor the luck of one seed counts as more evidence than it is.
+    """
+    rng = np.random.default_rng(0)
+    seeds, episodes = (
+        rng.multinomial(count, np.full(count, 1.0 / count), RESAMPLES) / count
+        for count in values.shape
+    )
+    means = ((seeds @ values) * episodes).sum(1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(values.mean()), float(low), float(high))
 
 
 def percentiles(values: Sequence[float]) -> Mapping[str, float]:

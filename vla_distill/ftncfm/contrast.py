@@ -29,6 +29,7 @@ from vla_distill.ftncfm.executor import Executor
 from vla_distill.ftncfm.gradients import dot, norm
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.scoring import Scores, ScoringJob, load_job
+from vla_distill.json_lines import read_json_lines
 from vla_sim.constants import TRAIN_SEED_START
 
 SHARE = 0.05
@@ -145,12 +146,5 @@ def stage_of(size: int) -> Stage:
 
 
 def _read(journal: Path) -> dict[int, Contrast]:
-    """Complete lines; a line that was cut off is taken out of the file."""
-    if not journal.is_file():
-        return {}
-    whole = journal.read_bytes()
-    complete = whole[: whole.rfind(b"\n") + 1]
-    if len(complete) < len(whole):
-        os.truncate(journal, len(complete))
-    results = [Contrast(**json.loads(line)) for line in complete.splitlines()]
+    results = [Contrast(**line) for line in read_json_lines(journal)]
     return {result.row: result for result in results}

@@ -23,6 +23,7 @@ from vla_distill.benchmark.distillation import (
     trainings,
 )
 from vla_distill.benchmark.distillation_page import page
+from vla_distill.cli.benches.distillation import _before
 from vla_distill.errors import DistillError
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import accelerate
@@ -99,7 +100,8 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
     assert fast.name == "student_fast" and fast.method("visual_tokens").name == "task_diversity"
     arms = {row["arm"]: row for row in summary(rows)}
     assert arms["student"]["seeds"] == 2 and arms["student"]["success"] == 0.5
-    assert arms["student"]["difference"]["low"] > rows[1]["difference"]["low"]  # twice as many
+    low = arms["student"]["difference"]["low"]
+    assert low < arms["student"]["difference"]["value"]  # of both seeds, on the same episodes
     record = {
         "rows": rows, "summary": summary(rows), "teacher": "t",
         "configuration": {"budget": 0.5, "steps": 50}, "episodes": 8, "seed": 0, "seconds": 3600.0,
@@ -143,6 +145,32 @@ def test_rows_that_stand_are_kept_and_nothing_is_trained_for_them(config, monkey
     assert rows[:-1] == before and rows[-1]["name"] == "top_k_router"
     assert rows[-1]["difference"]["value"] == rows[-1]["success"] - before[0]["success"]
     assert rows[-1]["flops_ratio"] < 1.0
+
+
+def test_a_seed_has_a_row_of_its_own_also_where_it_is_asked_for_alone(config) -> None:
+    assert list(trainings(replace(config, seeds=(1,)))) == ["student#1", "random_gates#1"]
+
+
+def test_a_row_of_another_policy_does_not_stand(config, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(distillation, "train", trained)
+    other = save_policy(VlaPolicy.random("test", seed=1), tmp_path / "other")
+    config = replace(config, arms=(), others={"small": other})
+    before = {row["name"]: row for row in run(config)}
+    again = replace(config, known=before)
+    assert list(run(again)) == list(before.values())
+    old = before["small"]["policy_hash"]
+    save_policy(VlaPolicy.random("test", seed=2), other)
+    rows = {row["name"]: row for row in run(again)}
+    assert list(rows) == list(before) and rows["small"]["policy_hash"] != old
+
+
+def test_a_record_made_under_other_conditions_is_not_overwritten(tmp_path) -> None:
+    path = tmp_path / "record.json"
+    assert not _before(path, {"seed": 0})
+    path.write_text('{"seed": 0, "rows": []}')
+    assert _before(path, {"seed": 0})["rows"] == []
+    with pytest.raises(DistillError, match=r"record.json: seed: got 5, expected 0"):
+        _before(path, {"seed": 5})
 
 
 def test_a_pilot_is_a_tenth_in_a_folder_of_its_own(config) -> None:

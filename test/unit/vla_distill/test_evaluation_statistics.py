@@ -7,9 +7,11 @@ import pytest
 
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import (
+    over_seeds,
     paired_bootstrap,
     paired_difference,
     percentiles,
+    rate_over_seeds,
     wilson,
 )
 
@@ -101,3 +103,28 @@ def test_percentiles() -> None:
     numbers = percentiles(list(range(101)))
     assert numbers == {"median": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
     assert all(math.isnan(value) for value in percentiles([]).values())
+
+
+def test_one_seed_is_judged_by_its_episodes() -> None:
+    first, second = [True] * 6 + [False] * 4, [True] * 8 + [False] * 2
+    assert rate_over_seeds([first]) == wilson(6, 10)
+    assert over_seeds([first], [second]) == paired_difference(first, second)
+
+
+def test_the_same_episodes_under_several_seeds_are_no_more_evidence() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(200) < 0.7, rng.random(200) < 0.8
+    once = over_seeds([list(first)], [list(second)])
+    thrice = over_seeds([list(first)] * 3, [list(second)] * 3)
+    assert thrice.value == pytest.approx(once.value)
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    alike = [list(rng.random(300) < 0.6) for _ in range(3)]
+    apart = [list(rng.random(300) < rate) for rate in (0.3, 0.6, 0.9)]
+    widths = [rate.high - rate.low for rate in map(rate_over_seeds, (alike, apart))]
+    assert widths[1] > 3 * widths[0]
+    with pytest.raises(DistillError, match="episodes of each seed"):
+        rate_over_seeds([[True], [True, False]])

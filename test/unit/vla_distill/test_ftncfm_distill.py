@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from ftncfm_frames import frames, on_disk
 
-from vla_distill.benchmark.data import FULL, FULL_SHORT, DataBenchConfig, cost, summarise
+from vla_distill.benchmark.data import FULL, FULL_SHORT, DataBenchConfig, Run, cost, summarise
+from vla_distill.benchmark.data import run as bench_run
 from vla_distill.benchmark.data_page import page
 from vla_distill.dataset import DatasetError
 from vla_distill.dataset.source import open_frames
@@ -19,6 +20,7 @@ from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import Here
 from vla_distill.ftncfm.matching import MatchConfig
+from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
 
@@ -85,6 +87,35 @@ def test_whole_episodes_are_kept_whole(tmp_path: Path) -> None:
 BENCH = DataBenchConfig(
     "data", TrainConfig(data="data", out="", steps=1000), Path("work"), ("reach", "pick")
 )
+
+
+def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypatch) -> None:
+    made = []
+
+    def cell(config: DataBenchConfig, one: Run, progress: bool) -> dict:
+        made.append(one.name)
+        return {"arm": one.arm}
+
+    monkeypatch.setattr("vla_distill.benchmark.data._cell", cell)
+    bench = replace(BENCH, work=tmp_path, seeds=(1,), arms=(FULL, "random"))
+    list(bench_run(bench))
+    more = list(bench_run(replace(bench, arms=(FULL, "random", "herding"))))
+    assert made == ["full_1_1", "random_0.05_1", "herding_0.05_1"]
+    assert [row["arm"] for row in more] == ["full", "random", "herding"]
+    for other in (replace(bench, episodes=7), replace(bench, train=replace(bench.train, steps=9))):
+        with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps)"):
+            list(bench_run(other))
+
+
+def test_time_counts_until_a_step_is_done_and_no_longer(tmp_path, monkeypatch) -> None:
+    clock = iter([0.0, 2.0, 10.0, 13.0, 20.0, 29.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt), stopwatch(tmp_path, "score"):
+        raise KeyboardInterrupt
+    for _ in range(2):  # to the end, and once more to read what it left
+        with stopwatch(tmp_path, "score"):
+            pass
+    assert spent(tmp_path) == {"score": 5.0}
 
 
 def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:

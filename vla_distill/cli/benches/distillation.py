@@ -29,8 +29,9 @@ class Distillation:
         config: YAML file of the student, as for ``vla distill-policy``.
         work: folder for trainings, journals and times, so that an interrupted run goes on.
         arms: instead of all, separated by commas.
-        seeds: of training, separated by commas; the student and its strongest rivals are trained
-            with each, all others with the first.
+        seeds: of training, separated by commas; the student and two rivals (the deepest layers
+            dropped, with and without hidden states) are trained with each, all others with the
+            first.
         others: further policies as rows, e.g. small_scratch=DIR.
         suite: suite of tasks.
         tasks: only these, separated by commas.
@@ -154,9 +155,22 @@ def _conditions(
 
 
 def _before(path: Path, conditions: dict[str, Any]) -> dict[str, Any]:
-    """The record that stands there, if it was made under the same conditions; else nothing."""
-    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return record if all(record.get(k) == v for k, v in conditions.items()) else {}
+    """The record that stands there, to go on with; nothing if there is none.
+
+    Raises:
+        DistillError: it was made under other conditions.
+    """
+    from vla_distill.errors import DistillError
+
+    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else conditions
+    for key, value in conditions.items():
+        if record.get(key) != value:
+            raise DistillError(
+                f"{path}: {key}",
+                got=value,
+                expected=f"{record.get(key)} as in its rows; or another --json, or move it away",
+            )
+    return record if path.is_file() else {}
 
 
 def _seconds(work: Path) -> float:
