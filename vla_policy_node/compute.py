@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from vla_policy.contract import ComputeReport, Policy
 from vla_policy.efficiency.budget import Adjustable, Budget
 from vla_policy.efficiency.deadline import DeadlineController
-from vla_policy.efficiency.guard import Disagreement, Guard, full_budget
+from vla_policy.efficiency.guard import Disagreement, Guard
 from vla_policy_node.compute_settings import ComputeSettings
 from vla_policy_node.errors import NodeError
 
@@ -116,7 +116,7 @@ class ComputeControl:
         if (within and found.degrees <= settings.compute_guard_degrees) or self._plan is None:
             return ""
         self._in_full = settings.compute_guard_hold
-        self._plan.budget = full_budget(self._plan.limits)
+        self._plan.budget = self._plan.whole
         return f"{self._in_full} chunks in full: the guard found {found} from full compute"
 
     def see(self, report: ComputeReport) -> str:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
-from vla_policy.efficiency.guard import full_budget
+from vla_policy.efficiency.budget import full_budget
 from vla_policy.efficiency.method import CALIBRATION, NESTED, ROUTER
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe, read_recipe, recipe_names

@@ -32,7 +32,7 @@ class Plan:
         "head_cache_interval": (1, 4),
         "head_steps": (1, 4),
     }
-    default = Budget(12, 72, 1, 4)
+    default = whole = Budget(12, 72, 1, 4)
 
     def __init__(self) -> None:
         self.budget = self.default

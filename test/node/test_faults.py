@@ -109,7 +109,7 @@ def test_policy_that_raises(graph):
     def die():
         graph.policy.broken = "no weights"
 
-    assert stop_time(graph, die, graph.holding) < 2.0  # the chunk in play is good until it runs out
+    assert stop_time(graph, die, graph.holding) < 0.5  # the next chunk is asked for within 0.2 s
     assert "no weights" in graph.commands[-1].reason
     graph.policy.broken = ""
     graph.until("motion again", lambda: not graph.holding())

@@ -50,6 +50,12 @@ class Budget:
         )
 
 
+def full_budget(limits: Limits) -> Budget:
+    """The budget with which everything is computed."""
+    whole = {name: high for name, (_, high) in limits.items()}
+    return Budget(**{**whole, "head_cache_interval": 1, "reused_tokens": 0})
+
+
 @runtime_checkable
 class Adjustable(Protocol):
     """A plan whose budget can be set; what is set holds from the next inference on."""
@@ -70,6 +76,11 @@ class Adjustable(Protocol):
     @property
     def default(self) -> Budget:
         """What the recipe says."""
+        ...
+
+    @property
+    def whole(self) -> Budget:
+        """All that the policy was trained to compute: what the guard compares with."""
         ...
 
     def can_have_made(self, report: ComputeReport) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vla_policy.contract import ActionChunk, Memory, Observation
-from vla_policy.efficiency.budget import Adjustable, Budget, Limits
+from vla_policy.efficiency.budget import Adjustable
 from vla_policy.errors import PolicyError
 
 DUTY = 0.05
@@ -47,12 +47,6 @@ def disagreement(chunk: ActionChunk, full: ActionChunk) -> Disagreement:
     return Disagreement(float(1e3 * apart.max()), float(np.degrees(turn.magnitude()).max()))
 
 
-def full_budget(limits: Limits) -> Budget:
-    """The budget with which everything is computed."""
-    whole = {name: high for name, (_, high) in limits.items()}
-    return Budget(**{**whole, "head_cache_interval": 1, "reused_tokens": 0})
-
-
 class Guard:
     """Computes some chunks again, when there is time.
 
@@ -74,7 +68,7 @@ class Guard:
             raise PolicyError("guard", got=type(plan).__name__, expected="an adjustable plan")
         self.every, self.spare = 0, 0.0
         self._plan, self._clock = plan, clock
-        self._whole = full_budget(plan.limits)
+        self._whole = plan.whole
         full = copy.copy(plan)
         full.budget = self._whole
         self._full = copy.copy(policy)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from vla_policy.contract import ComputeReport, Memory
-from vla_policy.efficiency.budget import Budget, Limits
+from vla_policy.efficiency.budget import Budget, Limits, full_budget
 from vla_policy.efficiency.layers import LayerMethod, Moment, RoutingMethod
 from vla_policy.efficiency.method import count_of
 from vla_policy.efficiency.recipe import Recipe
@@ -97,6 +98,14 @@ class RecipePlan:
         removed = self.limits["language_layers"][1] - budget.language_layers
         self._removed = frozenset(self.recipe.ranking[:removed])
         self._budget = budget
+
+    @property
+    def whole(self) -> Budget:
+        """Everything; of a network that was taught to route, the layers that it was taught with."""
+        whole = full_budget(self.limits)
+        if self._router is None:
+            return whole
+        return replace(whole, language_layers=self.default.language_layers)
 
     def begin(self, memories: Sequence[Memory], inputs: NetworkInputs | None = None) -> RecipePlan:
         """See :meth:`vla_policy.model.plan.Plan.begin`."""

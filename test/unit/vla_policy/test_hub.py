@@ -23,7 +23,7 @@ import released_checkpoints as releases
 from vla_policy import checkpoint
 from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
-from vla_policy.efficiency.guard import full_budget
+from vla_policy.efficiency.budget import full_budget
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.errors import PolicyError
 from vla_policy.model.hub import layout

@@ -172,3 +172,11 @@ def test_a_student_takes_tokens_and_cache_on_and_keeps_its_thresholds(plain: Vla
 def test_a_policy_without_a_router_cannot_follow_one() -> None:
     with pytest.raises(PolicyError, match="layer_router: got no router"):
         routed(VlaPolicy.random("test"))
+
+
+def test_the_guard_asks_no_more_layers_than_the_network_was_taught_with(plain) -> None:
+    recipe = {"layer_router": {"keep": 2}, "few_steps": {"steps": 1}}
+    policy = accelerate(plain, Recipe.from_dict({"methods": recipe}, "routed"), SEEN)
+    plan = policy.plan
+    assert plan.default.head_steps == 1 < plan.whole.head_steps
+    assert plan.default.language_layers == plan.whole.language_layers == 2 < 3
