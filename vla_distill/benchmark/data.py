@@ -38,12 +38,19 @@ BASELINE = "random"
 """What a choice has to beat, with as much data."""
 EPISODES = "_episodes"
 """At the end of an arm's name: it chooses whole episodes instead of frames."""
+SOFT = "_soft"
+"""At the end of an arm's name: its samples get the teacher's chunks."""
 SHORT = 5
 """A small set's training is so many times shorter than the full one."""
 SEEDS = (42, 123, 1024)
 """FT-NCFM's."""
 PILOT = 10
 """A pilot has so many times fewer steps and episodes, and one seed."""
+
+
+def chooser(arm: str) -> str:
+    """Name of the arm that chooses, without what is done differently."""
+    return arm.removesuffix(EPISODES).removesuffix(SOFT)
 
 
 @dataclass(frozen=True)
@@ -74,14 +81,15 @@ class DataBenchConfig:
         train: the full run.
         work: where everything is kept.
         tasks: that are trained and evaluated.
-        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes`` may be
-            among them.
+        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes`` or
+            ``_soft`` may be among them.
         ratio: the main one.
         best: arms that are also run at ``more_ratios``.
         more_ratios: e.g. 1 % and 10 %.
         seeds: of split, guide, choice and training.
         episodes: evaluated a task.
         first_seed: of the evaluation.
+        teacher: folder of the policy that arms which end in ``_soft`` ask.
         processes: that train, score and evaluate.
     """
 
@@ -89,19 +97,20 @@ class DataBenchConfig:
     train: TrainConfig
     work: Path
     tasks: tuple[str, ...]
-    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES)
+    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES, "random" + SOFT)
     ratio: float = 0.05
     best: tuple[str, ...] = ()
     more_ratios: tuple[float, ...] = (0.01, 0.1)
     seeds: tuple[int, ...] = SEEDS
     episodes: int = 100
     first_seed: int = 0
+    teacher: str = "checkpoints/teacher"
     processes: int = 1
 
     def __post_init__(self) -> None:
         for arm in (*self.arms, *self.best):
             if arm not in (FULL, FULL_SHORT):
-                get_arm(arm.removesuffix(EPISODES))
+                get_arm(chooser(arm))
 
     def pilot(self) -> DataBenchConfig:
         """A tenth of it, in a folder of its own."""
@@ -126,7 +135,7 @@ class DataBenchConfig:
     def conditions(self) -> dict[str, Any]:
         """What two cells must agree in to stand in one table."""
         train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
-        same = ("data", "tasks", "episodes", "first_seed")
+        same = ("data", "tasks", "episodes", "first_seed", "teacher")
         return {**{name: getattr(self, name) for name in same}, **train, "steps": self.train.steps}
 
     def steps(self, run: Run) -> int:
@@ -138,7 +147,7 @@ def cost(config: DataBenchConfig) -> dict[str, float]:
     """What is to come: trainings, optimiser steps in all (guides too), episodes."""
     runs = config.runs()
     steps = sum(config.steps(run) for run in runs)
-    small = {cell.arm.removesuffix(EPISODES) for cell in runs if not cell.whole}
+    small = {chooser(cell.arm) for cell in runs if not cell.whole}
     guides = any(ARMS[name].needs >= FEATURES for name in small)
     steps += round(SHARE * config.train.steps) * len(config.seeds) * guides
     return {
@@ -237,10 +246,11 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
             work=shared,
             train=whole,
             ratio=cell.ratio,
-            arm=cell.arm.removesuffix(EPISODES),
+            arm=chooser(cell.arm),
             unit="episodes" if cell.arm.endswith(EPISODES) else "frames",
             tasks=config.tasks,
             seed=cell.seed,
+            teacher=config.teacher if cell.arm.endswith(SOFT) else "",
         )
         summary = distill_data(small, make_executor(config.processes), progress)
         preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]

@@ -23,6 +23,8 @@ class Arguments:
         steps: optimiser steps of the full run, instead of the file's.
         tracer: lissa, tracin or projection.
         rule: what happens to negative scores: clip or softmax.
+        teacher: folder of a policy that says what shall follow each kept frame, instead of what was
+            recorded.
         rounds: how often each synthetic sample is moved.
         adversary: whether the frequencies of the discrepancy are learned.
         seed: of split, guide, noise and draws.
@@ -41,6 +43,7 @@ class Arguments:
     steps: int | None = None
     tracer: str = "lissa"
     rule: str = "clip"
+    teacher: str = ""
     rounds: int = 20
     adversary: bool = True
     seed: int = 0
@@ -78,6 +81,7 @@ def main(arguments: Arguments) -> int:
         tasks=tuple(name for name in arguments.tasks.split(",") if name),
         tracer=arguments.tracer,
         rule=arguments.rule,
+        teacher=arguments.teacher,
         match=MatchConfig(rounds=arguments.rounds, adversarial=arguments.adversary),
         seed=arguments.seed,
     )

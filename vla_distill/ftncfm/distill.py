@@ -35,6 +35,7 @@ from vla_distill.ftncfm.guide import train_guide
 from vla_distill.ftncfm.matching import MatchConfig, match, write_matched
 from vla_distill.ftncfm.pool import Pool, open_pool
 from vla_distill.ftncfm.provenance import evidence, provenance, unusable
+from vla_distill.ftncfm.relabel import relabel
 from vla_distill.ftncfm.scoring import Scores, score
 from vla_distill.ftncfm.weights import contrasted, to_weights
 from vla_distill.ftncfm.workfolder import agree, spent, stopwatch
@@ -60,6 +61,8 @@ class DistillDataConfig:
         tasks: only these; all if empty.
         tracer: how samples are traced.
         rule: what happens to negative scores.
+        teacher: folder of a policy whose chunks real samples get instead of those recorded; empty
+            for none.
         match: how synthetic samples are made.
         seed: of split, noise and draws.
     """
@@ -74,6 +77,7 @@ class DistillDataConfig:
     tasks: tuple[str, ...] = ()
     tracer: str = "lissa"
     rule: str = "clip"
+    teacher: str = ""
     match: MatchConfig = field(default_factory=MatchConfig)
     seed: int = 0
 
@@ -118,6 +122,10 @@ def distill_data(
     if config.unit not in UNITS or (arm.synthetic and config.unit != "frames"):
         got, kind = f"{config.unit} by {config.arm}", "frames" if arm.synthetic else UNITS
         raise DataDistillationError("unit", got=got, expected=kind)
+    if config.teacher and arm.synthetic:
+        raise DataDistillationError(
+            "teacher", got=f"one, for {config.arm}", expected="none: its chunks are synthetic"
+        )
     if finished := _finished(config):
         return finished
     pool = open_pool(config.data, config.tasks, seed=config.seed)
@@ -133,6 +141,7 @@ def distill_data(
         summary["discrepancy"] = _synthesise(config, pool, traced, chosen, seeds, progress)
     if traced.scores is not None:
         summary["unusable_samples"] = unusable(traced.scores)
+    chunks = _soft_chunks(config, pool, chosen, progress) if config.teacher else None
     summary["preprocess_seconds"] = seconds(config, arm)
     page = config.work / f"{_name(config)}.html"
     if traced.scores is not None:
@@ -145,7 +154,7 @@ def distill_data(
     else:
         rows = pool.rows[chosen]
         write_excerpt(
-            config.out, pool, rows, np.ones(len(rows)), seeds, config.origin(), text + "\n"
+            config.out, pool, rows, np.ones(len(rows)), seeds, config.origin(), text + "\n", chunks
         )
     if page.is_file():
         shutil.copy(page, config.out / PAGE)
@@ -230,6 +239,7 @@ def seconds(config: DistillDataConfig, arm: Arm) -> float:
     steps += ["guide", "score"] if arm.needs >= FEATURES else []
     steps += ["contrast"] if arm.needs >= CONTRAST else []
     steps += [f"match_{_name(config)}"] if arm.synthetic else []
+    steps += [f"relabel_{_name(config)}"] if config.teacher else []
     return round(sum(took.get(step, 0.0) for step in steps), 2)
 
 
@@ -268,6 +278,25 @@ def _synthesise(
         return {}
     first, last = np.mean(ends, axis=0)
     return {"first_round": float(first), "last_round": float(last)}
+
+
+def _soft_chunks(
+    config: DistillDataConfig, pool: Pool, chosen: NDArray[np.int64], progress: bool
+) -> NDArray[np.float32]:
+    """What the teacher says of the chosen samples, in their order. Shape (K, T, 7)."""
+    teacher = Guide.load(config.teacher, pool.frames, config.seed)
+    if teacher.policy.horizon != layout.HORIZON:
+        raise DataDistillationError(
+            f"horizon of {config.teacher}", got=teacher.policy.horizon, expected=layout.HORIZON
+        )
+    step, blocks = f"relabel_{_name(config)}", []
+    columns = (TextColumn("relabel"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with stopwatch(config.work, step), Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("relabel", total=len(chosen))
+        for block in relabel(teacher, pool.rows[chosen], config.work / step):
+            blocks.append(block)
+            bar.advance(task, len(block))
+    return np.concatenate(blocks)
 
 
 def _name(config: DistillDataConfig) -> str:

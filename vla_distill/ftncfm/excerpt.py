@@ -27,6 +27,7 @@ def write_excerpt(
     seeds: NDArray[np.int64],
     origin: Mapping[str, Any],
     summary: str,
+    chunks: NDArray[np.floating] | None = None,
 ) -> None:
     """Write the dataset; after a kill it goes on with the episodes that are missing.
 
@@ -38,6 +39,7 @@ def write_excerpt(
         seeds: of the source's episodes, as they shall be written. Shape (E,).
         origin: what this is made of; kept in ``meta/collection.json``.
         summary: text of ``summary.json``.
+        chunks: what shall follow each frame instead of what was recorded. Shape (K, T, 7).
     """
     frames = pool.frames
     size = (int(frames.images.shape[2]), int(frames.images.shape[3]))
@@ -45,22 +47,33 @@ def write_excerpt(
     writer = DatasetWriter(out, frames.cameras, size, fps, origin, frames.robot)
     order = np.argsort(rows)
     rows, weight = rows[order], weight[order]
+    chunks = None if chunks is None else chunks[order]
     kept = np.unique(frames.episode_index[rows])
     for episode in kept:
         task, seed = frames.tasks[episode], int(seeds[episode])
         if not writer.has(task, seed):
             own = frames.episode_index[rows] == episode
-            writer.add_episode(excerpt(pool, rows[own], weight[own], task, seed))
+            soft = None if chunks is None else chunks[own]
+            writer.add_episode(excerpt(pool, rows[own], weight[own], task, seed, soft))
     writer.finish([(frames.tasks[e], int(seeds[e])) for e in kept], summary)
 
 
 def excerpt(
-    pool: Pool, rows: NDArray[np.int64], weight: NDArray[np.floating], task: str, seed: int
+    pool: Pool,
+    rows: NDArray[np.int64],
+    weight: NDArray[np.floating],
+    task: str,
+    seed: int,
+    chunks: NDArray[np.floating] | None = None,
 ) -> EpisodeFrames:
-    """Some frames of one episode, with what followed each."""
+    """Some frames of one episode, with what followed each, or shall follow."""
     frames = pool.frames
     images = np.asarray(frames.images[rows])
-    foretold = frames.chunk_mask(rows, layout.HORIZON).sum(1)
+    if chunks is None:
+        chunks = frames.chunks(rows, layout.HORIZON)
+        foretold = frames.chunk_mask(rows, layout.HORIZON).sum(1)
+    else:  # what a policy says follows from what it saw
+        foretold = np.full(len(rows), layout.HORIZON)
     sample = np.stack([weight, frames.scene_frame[rows], foretold], axis=1)
     return EpisodeFrames(
         images={name: images[:, number] for number, name in enumerate(frames.cameras)},
@@ -72,7 +85,7 @@ def excerpt(
         task=task,
         seed=seed,
         chosen={
-            layout.CHUNK: frames.chunks(rows, layout.HORIZON).reshape(len(rows), -1),
+            layout.CHUNK: chunks.reshape(len(rows), -1),
             layout.SAMPLE: sample.astype(np.float32),
         },
     )

@@ -106,13 +106,13 @@ class Guide:
         Each half has length 1 (NCFM normalises its features), so vision and language weigh as
         much as the action. Can be differentiated to images and actions.
         """
-        return _joined(self._condition(batch), batch.actions)
+        return _joined(self.condition(batch), batch.actions)
 
     @torch.no_grad()
     def prepare(self, rows: NDArray[np.int64], images: NDArray[np.uint8] | None = None) -> Prepared:
         """Everything up to the tail, which no gradient passes."""
         batch = self.batch(rows, images)
-        condition = self._condition(batch)
+        condition = self.condition(batch)
         noise, times = self._noise(rows, batch.actions.shape[1:])
         actions = batch.actions.repeat_interleave(DRAWS, 0)
         noisy, velocity = diffusion.mix(actions, noise, times)
@@ -151,7 +151,8 @@ class Guide:
                 total[name] += each[name][good].sum(0)
         return {name: value / max(count, 1) for name, value in total.items()}
 
-    def _condition(self, batch: Batch) -> Tensor:
+    def condition(self, batch: Batch) -> Tensor:
+        """What the head is told. Shape (B, tokens, width)."""
         visual = self.network.see(batch.images)
         plan = FullCompute()
         return self.network.think(visual, batch.text, batch.text_mask, batch.state, plan).tokens

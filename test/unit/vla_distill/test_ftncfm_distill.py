@@ -19,10 +19,14 @@ from vla_distill.ftncfm.arms import ARMS
 from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import Here
+from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.matching import MatchConfig
+from vla_distill.ftncfm.relabel import mean_chunks
 from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
+from vla_policy.checkpoint import save_policy
+from vla_policy.model.policy import VlaPolicy
 
 
 def config(tmp_path: Path, **changes) -> DistillDataConfig:
@@ -84,6 +88,32 @@ def test_whole_episodes_are_kept_whole(tmp_path: Path) -> None:
         run(config(tmp_path, arm="weighted_ncfm", unit="episodes", out=tmp_path / "other"))
 
 
+def test_soft_labels_are_the_teachers_and_only_the_labels_change(tmp_path: Path) -> None:
+    folder = str(save_policy(VlaPolicy.random("test", seed=3), tmp_path / "teacher"))
+    hard, soft = (
+        config(tmp_path, arm="random", out=tmp_path / name, teacher=teacher)
+        for name, teacher in (("hard", ""), ("soft", folder))
+    )
+    run(hard)
+    assert run(soft)["preprocess_seconds"] > 0.0
+    recorded, told = (open_frames([each.out], progress=False)[0] for each in (hard, soft))
+    np.testing.assert_array_equal(recorded.state, told.state)
+    np.testing.assert_array_equal(recorded.scene_frame, told.scene_frame)
+    rows = np.arange(len(told))
+    source, _ = open_frames([soft.data], progress=False)
+    teacher = Guide.load(folder, source, soft.seed)
+    kept = json.loads((soft.out / "summary.json").read_text())["samples"]
+    wanted = mean_chunks(teacher, np.array(sorted(sample["row"] for sample in kept)))
+    np.testing.assert_allclose(told.chunks(rows, 16), wanted, atol=1e-5)
+    assert not np.allclose(told.chunks(rows, 16), recorded.chunks(rows, 16), atol=1e-3)
+    assert told.chunk_mask(rows, 16).all()
+
+
+def test_synthetic_samples_have_no_teacher(tmp_path: Path) -> None:
+    with pytest.raises(DataDistillationError, match="teacher: got one, for uniform_ncfm"):
+        run(config(tmp_path, arm="uniform_ncfm", teacher="anywhere"))
+
+
 BENCH = DataBenchConfig(
     "data", TrainConfig(data="data", out="", steps=1000), Path("work"), ("reach", "pick")
 )
@@ -120,11 +150,11 @@ def test_time_counts_until_a_step_is_done_and_no_longer(tmp_path, monkeypatch) -
 
 def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
     runs = BENCH.runs()
-    assert len(runs) == 3 * (len(ARMS) + 3) == len({run.name for run in runs})
+    assert len(runs) == 3 * (len(ARMS) + 4) == len({run.name for run in runs})
     assert all(BENCH.steps(run) == (1000 if run.arm == FULL else 200) for run in runs)
     assert {run.ratio for run in runs if run.arm in (FULL, FULL_SHORT)} == {1.0}
     told = cost(BENCH)
-    assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 2) + 150)
+    assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 3) + 150)
     assert told["episodes"] == len(runs) * 100 * 2
     pilot = cost(BENCH.pilot())
     assert pilot["steps"] * 25 < told["steps"] and pilot["trainings"] * 3 == len(runs)

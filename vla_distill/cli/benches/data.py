@@ -25,6 +25,7 @@ class Data:
         seeds: of split, guide, choice and training, separated by commas.
         episodes: evaluated a task and seed.
         first_seed: of the evaluation; choose arms on other seeds than those that are reported.
+        teacher: folder of the policy that arms which end in _soft ask.
         processes: that train, score and evaluate; 0 takes one a core.
         pilot: a tenth of steps and episodes, one seed, in a folder of its own.
         cost_only: say what it costs, and stop.
@@ -44,6 +45,7 @@ class Data:
     seeds: str = "42,123,1024"
     episodes: int = 100
     first_seed: int = 0
+    teacher: Path = Path("checkpoints/teacher")
     processes: int = 0
     pilot: bool = False
     cost_only: bool = False
@@ -80,6 +82,7 @@ def main(arguments: Data) -> int:
         seeds=tuple(map(int, words(arguments.seeds))),
         episodes=arguments.episodes,
         first_seed=arguments.first_seed,
+        teacher=str(arguments.teacher),
         processes=arguments.processes or cores(),
     )
     if arms := words(arguments.arms):
