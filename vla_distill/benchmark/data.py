@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import training_seconds
 from vla_distill.training.launch import launch
 from vla_distill.training.trainer import Trainer
-from vla_policy.checkpoint import load_policy
+from vla_policy.checkpoint import load_policy, policy_hash
 
 FULL, FULL_SHORT = "full", "full_short"
 BASELINE = "random"
@@ -136,16 +136,18 @@ class DataBenchConfig:
         """What two cells must agree in to stand in one table."""
         train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
         same = ("data", "tasks", "episodes", "first_seed", "teacher")
-        return {**{name: getattr(self, name) for name in same}, **train, "steps": self.train.steps}
+        own = {name: getattr(self, name) for name in same}
+        return json.loads(json.dumps({**train, **own, "steps": self.train.steps}))
 
     def steps(self, run: Run) -> int:
         """Optimiser steps of a cell."""
         return self.train.steps if run.arm == FULL else self.train.steps // SHORT
 
 
-def cost(config: DataBenchConfig) -> dict[str, float]:
+def cost(config: DataBenchConfig, known: Iterable[Mapping[str, Any]] = ()) -> dict[str, float]:
     """What is to come: trainings, optimiser steps in all (guides too), episodes."""
-    runs = config.runs()
+    made = {(row["arm"], row["ratio"], row["seed"]) for row in known}
+    runs = [run for run in config.runs() if (run.arm, run.ratio, run.seed) not in made]
     steps = sum(config.steps(run) for run in runs)
     small = {chooser(cell.arm) for cell in runs if not cell.whole}
     guides = any(ARMS[name].needs >= FEATURES for name in small)
@@ -158,19 +160,30 @@ def cost(config: DataBenchConfig) -> dict[str, float]:
     }
 
 
-def run(config: DataBenchConfig, progress: bool = True) -> Iterator[dict[str, Any]]:
-    """Make the table, cell by cell; what is in the work folder is not made again.
+def run(
+    config: DataBenchConfig, known: Iterable[Mapping[str, Any]] = (), progress: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Make the table, cell by cell; what is known or in the work folder is not made again.
+
+    Args:
+        config: what to compare.
+        known: rows that were made before under the same conditions; they come first.
+        progress: show progress bars.
 
     Yields:
         ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``, ``episodes``,
         ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept, ``outcomes`` by
-        task.
+        task, ``start`` (hash of the policy that training began with, if with one).
 
     Raises:
         DataDistillationError: the work folder is of another table.
     """
     agree(config.work, config.conditions())
+    rows = {Run(row["arm"], row["ratio"], row["seed"]): dict(row) for row in known}
+    yield from rows.values()
     for cell in config.runs():
+        if cell in rows:
+            continue
         path = config.work / "rows" / f"{cell.name}.json"
         if not path.is_file():
             row = _cell(config, cell, progress)
@@ -284,6 +297,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "preprocess_seconds": preprocess,
         "steps": train.steps,
         "samples": samples,
+        "start": policy_hash(Path(train.init)) if train.init else "",
         "outcomes": outcomes,
     }
 

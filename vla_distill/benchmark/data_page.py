@@ -10,11 +10,11 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """The page.
 
     Args:
-        record: ``tasks``, ``episodes``, ``seeds``, ``first_seed``, ``steps``, ``data``, and where
-            it comes from: ``command``, ``commit``, ``machine``.
+        record: ``tasks``, ``episodes``, ``first_seed``, ``steps``, ``data``, ``rows``, and where it
+            comes from: ``command``, ``commit``, ``machine``.
         rows: as of :func:`vla_distill.benchmark.data.summarise`.
     """
-    seeds = ", ".join(map(str, record["seeds"]))
+    seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
     machine = record["machine"]
     lines = [
         "# Teaching with less data",

@@ -23,7 +23,7 @@ from vla_distill.benchmark.distillation import (
     trainings,
 )
 from vla_distill.benchmark.distillation_page import page
-from vla_distill.cli.benches.distillation import _before
+from vla_distill.cli.benches import standing
 from vla_distill.errors import DistillError
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.efficiency.acceleration import accelerate
@@ -166,11 +166,11 @@ def test_a_row_of_another_policy_does_not_stand(config, monkeypatch, tmp_path) -
 
 def test_a_record_made_under_other_conditions_is_not_overwritten(tmp_path) -> None:
     path = tmp_path / "record.json"
-    assert not _before(path, {"seed": 0})
+    assert not standing(path, {"seed": 0})
     path.write_text('{"seed": 0, "rows": []}')
-    assert _before(path, {"seed": 0})["rows"] == []
+    assert standing(path, {"seed": 0})["rows"] == []
     with pytest.raises(DistillError, match=r"record.json: seed: got 5, expected 0"):
-        _before(path, {"seed": 5})
+        standing(path, {"seed": 5})
 
 
 def test_a_pilot_is_a_tenth_in_a_folder_of_its_own(config) -> None:

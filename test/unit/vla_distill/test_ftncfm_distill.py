@@ -131,6 +131,10 @@ def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypa
     list(bench_run(bench))
     more = list(bench_run(replace(bench, arms=(FULL, "random", "herding"))))
     assert made == ["full_1_1", "random_0.05_1", "herding_0.05_1"]
+    known = [{"arm": "k_center", "ratio": 0.05, "seed": 1}]
+    elsewhere = replace(bench, work=tmp_path / "elsewhere", arms=("k_center", "random"))
+    assert [row["arm"] for row in bench_run(elsewhere, known)] == ["k_center", "random"]
+    assert made[3:] == ["random_0.05_1"] and cost(elsewhere, known)["trainings"] == 1
     assert [row["arm"] for row in more] == ["full", "random", "herding"]
     for other in (replace(bench, episodes=7), replace(bench, train=replace(bench.train, steps=9))):
         with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps)"):
@@ -179,7 +183,7 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert more["difference"] is None  # no random tenth
     assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
-    table = {"data": "d", "tasks": ["reach"], "episodes": 4, "seeds": [1, 2], "first_seed": 0}
+    table = {"data": "d", "tasks": ["reach"], "episodes": 4, "rows": rows, "first_seed": 0}
     text = page(table | origin | {"steps": 10}, summarise(rows))
     assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
     assert "| herding | 10 % | 4 of 4 |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,27 @@ def origin() -> dict[str, Any]:
     from vla_distill.evaluation.machine import command, commit, machine
 
     return {"commit": commit(), "command": command(), "machine": machine()}
+
+
+def standing(path: Path, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a table that stands there, to go on with; nothing if there is none.
+
+    Raises:
+        DistillError: it was made under other conditions.
+    """
+    from vla_distill.errors import DistillError
+
+    if not path.is_file():
+        return {}
+    record: dict[str, Any] = json.loads(path.read_text())
+    for key, value in json.loads(json.dumps(dict(conditions))).items():
+        if record.get(key) != value:
+            raise DistillError(
+                f"{path}: {key}",
+                got=value,
+                expected=f"{record.get(key)} as in its rows; or another --json, or move it away",
+            )
+    return record
 
 
 def write(record: dict[str, Any], path: Path) -> None:

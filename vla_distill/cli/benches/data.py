@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_distill.cli.benches import origin, words, write
+from vla_distill.cli.benches import origin, standing, words, write
 
 
 @dataclass(frozen=True)
 class Data:
     """Compare ways to choose 5 % of the data: success, training and preprocessing time. Resumes.
+
+    Rows that stand in the numbers' file already are kept, so a table can be made in parts, on a
+    machine that has nothing but the file.
 
     Attributes:
         data: the dataset.
@@ -88,7 +91,9 @@ def main(arguments: Data) -> int:
     if arms := words(arguments.arms):
         config = replace(config, arms=tuple(arms))
     config = config.pilot() if arguments.pilot else config
-    told = cost(config)
+    target = arguments.json.with_stem(arguments.json.stem + "_pilot" * arguments.pilot)
+    known = standing(target, config.conditions()).get("rows", [])
+    told = cost(config, known)
     hours = told["steps"] * step_seconds(config) / 3600
     print(
         f"{told['trainings']} trainings, {told['steps']} optimiser steps in all (at most"
@@ -99,19 +104,13 @@ def main(arguments: Data) -> int:
     if arguments.cost_only:
         return 0
     record: dict[str, Any] = {
-        "data": config.data,
-        "tasks": list(config.tasks),
-        "episodes": config.episodes,
-        "seeds": list(config.seeds),
-        "steps": config.train.steps,
-        "first_seed": config.first_seed,
+        **config.conditions(),
         "pilot": arguments.pilot,
         **origin(),
         "rows": [],
     }
-    target = arguments.json.with_stem(arguments.json.stem + "_pilot" * arguments.pilot)
-    for row in run(config):
-        record["rows"].append(row)
+    for row in run(config, known):
+        record["rows"].append({"commit": record["commit"], **row})
         print(
             f"{row['arm']} {row['ratio']:.0%} seed {row['seed']}: {row['success']:.1%}, training"
             f" {row['train_seconds']:.0f} s, preprocessing {row['preprocess_seconds']:.0f} s",

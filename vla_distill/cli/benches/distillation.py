@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_distill.cli.benches import folders, origin, words, write
+from vla_distill.cli.benches import folders, origin, standing, words, write
 
 if TYPE_CHECKING:
     from vla_distill.actdistill.config import StudentConfig
@@ -85,7 +85,7 @@ def main(arguments: Distillation) -> int:
     student = StudentConfig.read(arguments.config)
     tasks = pick_tasks(arguments.suite, arguments.tasks)
     conditions = _conditions(student, tasks, arguments)
-    before = {} if arguments.pilot else _before(arguments.json, conditions)
+    before = {} if arguments.pilot else standing(arguments.json, conditions)
     config = DistillationConfig(
         work=arguments.work,
         student=student,
@@ -152,25 +152,6 @@ def _conditions(
         "seed": arguments.seed,
         "latencies": words(arguments.latencies),
     }
-
-
-def _before(path: Path, conditions: dict[str, Any]) -> dict[str, Any]:
-    """The record that stands there, to go on with; nothing if there is none.
-
-    Raises:
-        DistillError: it was made under other conditions.
-    """
-    from vla_distill.errors import DistillError
-
-    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else conditions
-    for key, value in conditions.items():
-        if record.get(key) != value:
-            raise DistillError(
-                f"{path}: {key}",
-                got=value,
-                expected=f"{record.get(key)} as in its rows; or another --json, or move it away",
-            )
-    return record if path.is_file() else {}
 
 
 def _seconds(work: Path) -> float:
