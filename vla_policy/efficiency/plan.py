@@ -129,12 +129,7 @@ class RecipePlan:
                 tokens, self._budget.language_layers, layers, self.recipe.thresholds, self._moments
             )
             device = tokens.hidden.device
-            self._open = [
-                rows > 0
-                if rows in (0, len(opened))
-                else torch.tensor(opened[:, index], device=device)
-                for index, rows in enumerate(opened.sum(0).tolist())
-            ]
+            self._open = [_for_rows([i in row for row in opened], device) for i in range(layers)]
         assert self._open, "asked from the first layer on"
         return self._open[layer]
 
@@ -181,6 +176,12 @@ class RecipePlan:
             and report.visual_tokens[1] == self._budget.visual_tokens
             and report.head_steps[0] == self._budget.head_steps
         )
+
+
+def _for_rows(answers: list[bool], device: torch.device) -> bool | Tensor:
+    """One answer where all rows have the same, else one each. Shape (B,)."""
+    first = answers[0]
+    return first if answers.count(first) == len(answers) else torch.tensor(answers, device=device)
 
 
 def _moment(memory: Memory) -> Moment:

@@ -40,13 +40,22 @@ class LayerRouter(nn.Module):
             tokens: before the first layer.
         """
         start = tokens.visual.start
-        text, state = tokens.hidden[:, : start - 1], tokens.hidden[:, start - 1]
-        visual = tokens.hidden[:, tokens.visual]
-        there = tokens.present[:, : start - 1, None]
-        words = there.sum(1)
-        mean = (text * there).sum(1) / words.clamp(min=1)
-        # Of a sentence without a token it is 0, too.
-        most = text.masked_fill(~there, torch.finfo(text.dtype).min).amax(1) * (words > 0)
-        pooled = [visual.mean(1), visual.amax(1), mean, most, state]
-        hidden = nn.functional.gelu(self.read(self.norm(torch.cat(pooled, dim=-1))))
-        return self.score(hidden).float()
+        text, state, visual = tokens.hidden[:, : tokens.visual.stop].tensor_split(
+            (start - 1, start), 1
+        )
+        words = _pool(text, tokens.present[:, : start - 1])
+        pooled = [visual.mean(1), visual.amax(1), *words, state[:, 0]]
+        hidden = self.read(self.norm(torch.cat(pooled, dim=-1)))
+        # GELU as x Phi(x): oneDNN's wakes its threads for these few numbers.
+        return self.score(hidden * torch.special.ndtr(hidden)).float()
+
+
+def _pool(states: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and greatest of those (B, N, width) that are present; 0 of a row without any."""
+    if len(states) == 1 and states.shape[1]:  # as long as the longest of the batch: not padded
+        return states.mean(1), states.amax(1)
+    there = present[..., None]
+    count = there.sum(1)
+    mean = (states * there).sum(1) / count.clamp(min=1)
+    most = states.masked_fill(~there, torch.finfo(states.dtype).min).amax(1) * (count > 0)
+    return mean, most

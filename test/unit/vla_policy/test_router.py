@@ -69,8 +69,7 @@ def opened(scores: list[float], ran: set[int] | None, **options: float) -> set[i
         router=Says(scores),
     )
     moment = Moment(0, 0, None if ran is None else frozenset(ran))
-    gates = LayerRouter(keep=2, **options).open(tokens, 2, 3, (9.0, 0.0), [moment])
-    return set(gates[0].nonzero()[0].tolist())
+    return set(LayerRouter(keep=2, **options).open(tokens, 2, 3, (9.0, 0.0), [moment])[0])
 
 
 def test_a_layer_runs_iff_its_score_is_at_least_the_threshold() -> None:

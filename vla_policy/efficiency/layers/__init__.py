@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vla_policy.efficiency.method import Amount, Method
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.network import NetworkInputs, VlaNetwork
@@ -84,8 +81,8 @@ class RoutingMethod(Method, Protocol):
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> NDArray[np.bool_]:
-        """Which layers run, on the host, which launches them. Shape (B, layers).
+    ) -> Sequence[frozenset[int]]:
+        """Layers that run for each row of the batch; plain numbers, as the host launches them.
 
         Args:
             tokens: before the first layer.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_policy.efficiency.layers import Moment
 from vla_policy.efficiency.method import Amount
@@ -42,14 +41,14 @@ class RandomGates:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> NDArray[np.bool_]:
+    ) -> Sequence[frozenset[int]]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
-        gates = np.zeros((len(tokens.hidden), layers), bool)
-        for row, gate in enumerate(gates):
+        opened = []
+        for row in range(len(tokens.hidden)):
             known = moments[row] if row < len(moments) else Moment(0, row)
             rng = np.random.default_rng([known.seed, known.sequence, layers])
-            gate[rng.permutation(layers)[:keep]] = True
-        return gates
+            opened.append(frozenset(rng.permutation(layers)[:keep].tolist()))
+        return opened
 
     def overhead(self, config: ModelConfig) -> float:
         """None."""

@@ -18,9 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vla_policy.efficiency.layers import Moment
 from vla_policy.efficiency.layers.scores import measured_scores, overhead, scores
 from vla_policy.efficiency.method import CALIBRATION, ROUTER, Amount
@@ -62,20 +59,23 @@ class LayerRouter:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> NDArray[np.bool_]:
+    ) -> Sequence[frozenset[int]]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
-        above = scores(tokens).numpy(force=True) - np.float32(thresholds[keep - 1])
-        margins = [self._margins(moment, layers) for moment in moments]
-        opened = above >= (np.array(margins, np.float32) if margins else 0.0)
-        opened[np.arange(len(above)), above.argmax(1)] = True
-        return opened
+        rows, threshold = scores(tokens).tolist(), thresholds[keep - 1]
+        before = [moment.ran for moment in moments] + [None] * (len(rows) - len(moments))
+        return [self._above(*each, threshold) for each in zip(rows, before, strict=True)]
 
-    def _margins(self, moment: Moment, layers: int) -> list[float]:
-        """How far above the threshold each layer's score must be to run now."""
-        if moment.ran is None:
-            return [0.0] * layers
-        ran = moment.ran
-        return [-self.hysteresis if i in ran else self.hysteresis for i in range(layers)]
+    def _above(
+        self, row: Sequence[float], ran: frozenset[int] | None, threshold: float
+    ) -> frozenset[int]:
+        """Layers whose score is above the threshold by as much as it must be now."""
+        stays, starts = (0.0, 0.0) if ran is None else (-self.hysteresis, self.hysteresis)
+        highest = max(range(len(row)), key=row.__getitem__)
+        return frozenset(
+            layer
+            for layer, score in enumerate(row)
+            if layer == highest or score - threshold >= (stays if ran and layer in ran else starts)
+        )
 
     def overhead(self, config: ModelConfig) -> float:
         """Of the router [FLOP]."""

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_policy.efficiency.layers import Moment
@@ -51,9 +49,12 @@ class TopKRouter:
         layers: int,
         thresholds: Sequence[float],
         moments: Sequence[Moment],
-    ) -> NDArray[np.bool_]:
+    ) -> Sequence[frozenset[int]]:
         """See :meth:`vla_policy.efficiency.layers.RoutingMethod.open`."""
-        return top(scores(tokens), keep).numpy(force=True)
+        return [
+            frozenset(sorted(range(layers), key=row.__getitem__, reverse=True)[:keep])
+            for row in scores(tokens).tolist()
+        ]
 
     def overhead(self, config: ModelConfig) -> float:
         """Of the router [FLOP]."""
