@@ -123,8 +123,28 @@ def _times(
     told = {name: (row.get("policy_hash"), row.get("chunks")) for name, row in before.items()}
     if told.items() >= of.items():
         return before
+    rows = time_all(policies, config.chunks, draw())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(before | rows, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def time_all(
+    policies: Mapping[str, VlaPolicy], chunks: int, seen: Sequence[Observation]
+) -> dict[str, dict[str, Any]]:
+    """What rows say of time, of policies timed in turns.
+
+    Args:
+        policies: by name, the plain one (:data:`PLAIN`) among them.
+        chunks: timed of each.
+        seen: observations to time them on; none takes noise.
+
+    Returns:
+        By name: ``ms``, ``speedup``, ``amdahl_bound``, ``policy_hash`` and ``chunks``, see
+        :func:`compare`.
+    """
     base = policies[PLAIN]
-    times = time_in_turns(policies, config.chunks, draw())
+    times = time_in_turns(policies, chunks, seen)
     whole = count(base.config, Recipe(), TEXT_TOKENS)["stages"]
     rows: dict[str, dict[str, Any]] = {}
     spent = {stage: times[PLAIN][stage]["median"] for stage in STAGES}
@@ -139,10 +159,8 @@ def _times(
             "speedup": total / times[name]["total"]["median"],
             "amdahl_bound": total / bound,
             "policy_hash": policy.policy_hash,
-            "chunks": config.chunks,
+            "chunks": chunks,
         }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(before | rows, indent=1) + "\n", encoding="utf-8")
     return rows
 
 

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from vla_distill.actdistill.config import StudentConfig
-from vla_distill.benchmark.comparison import PLAIN, ComparisonConfig, compare, recipe_of, won
+from vla_distill.benchmark.comparison import (
+    PLAIN,
+    ComparisonConfig,
+    compare,
+    recipe_of,
+    time_all,
+    won,
+)
 from vla_distill.calibration import draw_observations
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.statistics import over_seeds
@@ -104,7 +111,7 @@ def trainings(config: DistillationConfig) -> dict[str, StudentConfig]:
             found[row_name(arm, seed, config.student.seed)] = replace(
                 changed,
                 seed=seed,
-                out=str(config.work / "students" / f"{arm}_seed{seed}"),
+                out=str(config.work / "students" / _folder(f"{arm}#{seed}", seed)),
                 graph=str(config.work / "stage_one" / shared),
                 cache=str(config.work / "targets" / shared),
             )
@@ -144,6 +151,29 @@ def run(config: DistillationConfig) -> Iterator[dict[str, Any]]:
         for row in compare(config, folders, lambda: seen, rows):
             rows[row["name"]] = {"arm": row["name"].split("#")[0], **row}
             yield rows[row["name"]]
+
+
+def retimed(config: DistillationConfig, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with times of one run, all policies in turns: rows are made on many days.
+
+    Raises:
+        PolicyError: the policy of a row is not in the work folder.
+    """
+    folders = {
+        row["name"]: config.work / "students" / _folder(row["name"], config.student.seed) / "policy"
+        for row in rows
+    }
+    folders |= {PLAIN: Path(config.student.teacher), **config.others}
+    policies = {row["name"]: load_policy(folders[row["name"]]) for row in rows}
+    seen = draw_observations(config.student.data[0], config.samples)
+    times = time_all(policies, config.chunks, seen)
+    return [{**row, **times[row["name"]]} for row in rows]
+
+
+def _folder(name: str, usual: int) -> str:
+    """Of a row's policy among the students."""
+    arm, _, seed = name.partition("#")
+    return f"{arm}_seed{seed or usual}" if arm in ARMS else arm
 
 
 def _trained(config: DistillationConfig) -> dict[str, Callable[[], Path]]:

@@ -151,6 +151,25 @@ def test_a_seed_has_a_row_of_its_own_also_where_it_is_asked_for_alone(config) ->
     assert list(trainings(replace(config, seeds=(1,)))) == ["student#1", "random_gates#1"]
 
 
+def test_all_rows_are_timed_again_in_one_run(config, monkeypatch) -> None:
+    monkeypatch.setattr(distillation, "train", trained)
+    rows = list(run(config))
+    asked = []
+
+    def timed(policies: dict, chunks: int, seen: list) -> dict:
+        asked.append(list(policies))
+        return {
+            name: {"speedup": 9.0, "policy_hash": p.policy_hash} for name, p in policies.items()
+        }
+
+    monkeypatch.setattr(distillation, "time_all", timed)
+    again = distillation.retimed(config, rows)
+    assert asked == [[row["name"] for row in rows]]
+    assert all(row["speedup"] == 9.0 for row in again)
+    kept = [key for key in rows[0] if key != "speedup"]
+    assert [{k: r[k] for k in kept} for r in again] == [{k: r[k] for k in kept} for r in rows]
+
+
 def test_a_row_of_another_policy_does_not_stand(config, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(distillation, "train", trained)
     other = save_policy(VlaPolicy.random("test", seed=1), tmp_path / "other")
