@@ -158,9 +158,7 @@ def test_all_rows_are_timed_again_in_one_run(config, monkeypatch) -> None:
 
     def timed(policies: dict, chunks: int, seen: list) -> dict:
         asked.append(list(policies))
-        return {
-            name: {"speedup": 9.0, "policy_hash": p.policy_hash} for name, p in policies.items()
-        }
+        return {name: {"speedup": 9.0} for name in policies}
 
     monkeypatch.setattr(distillation, "time_all", timed)
     again = distillation.retimed(config, rows)
