@@ -144,6 +144,11 @@ class EndEffectorController:
         """Release the emergency stop; the arm goes on holding until the next command."""
         self._gate.reset_stop()
 
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Joint targets that were last sent. Shape (6,) [rad]."""
+        return self._gate.positions
+
     def commanded_pose(self) -> NDArray[np.float64]:
         """Pose [m, rad] and opening [m] that were last sent. Shape (7,)."""
         return self._gate.pose

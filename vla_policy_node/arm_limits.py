@@ -27,6 +27,8 @@ _LARGER_IS_LOOSER = (
     "slow_scale",
     "lockstep",
 )
+_FIXED = ("arm", "backend", "can_interface", "hardware_mode")
+"""What is driven, and how; a clean-up is no new start."""
 _SMALLER_IS_LOOSER = (
     "workspace_min_x",
     "workspace_min_y",
@@ -74,6 +76,8 @@ def refusal(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         wanted: those that shall change.
     """
     for name, value in wanted.items():
+        if name in _FIXED and value != now[name]:
+            return f"{name}: got {value}, expected {now[name]}: chosen when the node is started"
         if name in _LARGER_IS_LOOSER and value > now[name]:
             return _loosens(name, value, f"at most {now[name]}")
         if name in _SMALLER_IS_LOOSER and value < now[name]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
@@ -19,15 +20,17 @@ from vla_policy import conversions
 from vla_policy.errors import PolicyError
 from vla_policy_node.arm_limits import limits_of, refusal, speed_share
 from vla_policy_node.backends import make_backend
-from vla_policy_node.clock import Arrival, FrozenClock, StampJump
+from vla_policy_node.clock import Arrival, FrozenClock, Pace, StampJump
 from vla_policy_node.homing import Homing
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
-from vla_policy_node.qos import COMMAND, LATCHED
+from vla_policy_node.qos import COMMAND, LATCHED, REPORT
 from vla_policy_node.settings import ArmSettings
 from vla_policy_node.transforms import make_transforms
 
 CONTROL_DT = 0.02
-"""Time between joint states, and so between commands [s]."""
+"""Time between commands [s]. Joint states that come faster are looked at and not answered."""
+BEHIND = 0.5
+"""An arm that moves and is so far from where it was sent does not follow [rad]."""
 WATCHDOG_PERIOD = 0.02
 MOST_STEPS = 2
 """Commands obeyed after one joint state: two where one was late; a flood buys no speed."""
@@ -50,7 +53,8 @@ class ArmNode(SettingsNode[ArmSettings]):
             self._controller.stop()
         self._kinematics = ArmKinematics(arm)
         self._commands, self._states = Arrival(), Arrival()
-        self._jump = StampJump(settings.restart_gap)
+        self._jump, self._pace = StampJump(settings.restart_gap), Pace(CONTROL_DT)
+        self._answered: float | None = None
         self._frozen = FrozenClock()
         self._homing: Homing | None = None
         self._measured: ArmState | None = None
@@ -70,7 +74,8 @@ class ArmNode(SettingsNode[ArmSettings]):
         )
         self._backend.connect()
         self.subscribe(EndEffectorCommand, "ee_command", self._on_command, COMMAND)
-        self.subscribe(Bool, "emergency_stop", self._on_emergency_stop, COMMAND)
+        # Not only the newest: a button that is let go at once must not take back its own stop.
+        self.subscribe(Bool, "emergency_stop", self._on_emergency_stop, REPORT)
         self.serve(Trigger, "estop", self._on_estop)
         self.serve(Trigger, "reset_estop", self._on_reset_estop)
         self.serve(Trigger, "home", self._on_home)
@@ -79,7 +84,7 @@ class ArmNode(SettingsNode[ArmSettings]):
 
     def activate(self) -> None:
         """Follow commands from now on, starting from where the arm is."""
-        self._jump = StampJump(self.settings.restart_gap)
+        self._jump, self._pace = StampJump(self.settings.restart_gap), Pace(CONTROL_DT)
         self._commands.forget()
         self._measured, self._fault = None, ""
         self._engaged = False
@@ -132,9 +137,10 @@ class ArmNode(SettingsNode[ArmSettings]):
             return
         self._states.mark(measured.stamp)
         self._fault = ""
-        if not self._engaged and not self._controller.stopped:
+        if not self._engaged and not self._controller.stopped and not self._backend.trouble:
             self._engaged = not self._backend.engage()
         if self._jump(measured.stamp):
+            self._pace = Pace(CONTROL_DT)
             # A reset or an outage: go on from where the arm is, not from where it was sent.
             self._controller.reset(measured.positions, measured.gripper)
             self._commands.forget()
@@ -145,13 +151,32 @@ class ArmNode(SettingsNode[ArmSettings]):
             self._controller.reset(measured.positions, measured.gripper)
         elif self._controller.observe(measured.positions):
             self.get_logger().warning("the arm was moved from outside: holding it where it is")
+            self._last = None
+            self._hold_here()
+        elif self._behind(measured):
+            self._controller.reset(measured.positions, measured.gripper)
+            self._homing = self._last = None
+            self._hold_here()
+            text = f"the arm is more than {BEHIND} rad from where it was sent"
+            self._enter(ArmStatus.HOLD, Reason.OTHER, text)
         if self._state == ArmStatus.HOLD and self._reason == Reason.NO_JOINT_STATES:
             self._enter(*self._rest())
         self._measured = measured
-        self._steps = min(self._steps + 1, MOST_STEPS)
-        self._publish_state(measured)
-        if self._homing is not None:
-            self._go_home(self._homing)
+        if self._pace(measured.stamp):
+            self._answered = measured.stamp
+            self._steps = min(self._steps + 1, MOST_STEPS)
+            self._publish_state(measured)
+            if self._homing is not None:
+                self._go_home(self._homing)
+        elif measured.stamp == self._answered:  # a simulator that missed the answer asks again
+            self._publish_state(measured)
+
+    def _behind(self, measured: ArmState) -> bool:
+        """Whether the arm does not follow, say because its controller is off: what was sent would
+        be a leap once it is on again. A simulator in lockstep cannot leave anything behind."""
+        if self._state != ArmStatus.MOVING or self.settings.lockstep:
+            return False
+        return bool(np.abs(measured.positions - self._controller.positions).max() > BEHIND)
 
     def _on_fault(self, text: str) -> None:
         if text != self._fault:
@@ -163,13 +188,16 @@ class ArmNode(SettingsNode[ArmSettings]):
         if not self.active or self._measured is None:
             return
         stamp = conversions.seconds(message.header.stamp)
+        key = stamp, int(message.mode), int(message.sequence)
+        moves = message.mode == EndEffectorCommand.MOVE
+        if self._last is not None and self._last[0] == key and (moves or self.settings.lockstep):
+            # No second step for one state. In lockstep the simulator asks again where our answer
+            # was lost; else somebody repeats himself, which is no sign of life.
+            if self.settings.lockstep:
+                self._backend.send(self._last[1])
+            return
         self._commands.mark(stamp)
         if self._homing is not None:
-            return
-        key = stamp, int(message.mode), int(message.sequence)
-        if self._last is not None and self._last[0] == key:
-            # The simulator asked again because our answer was lost: no second step for one state.
-            self._backend.send(self._last[1])
             return
         if self._steps <= 0:
             self._flooded += 1
@@ -178,7 +206,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         command, text = self._judge(message, stamp)
         self._last = key, command
         self._backend.send(command)
-        self._note(command, text, stamp, moving=message.mode == EndEffectorCommand.MOVE)
+        self._note(command, text, stamp, moving=moves)
 
     def _judge(self, message: EndEffectorCommand, stamp: float) -> tuple[JointCommand, str]:
         """Turn a command into joint targets, or into the reason why not."""
@@ -209,10 +237,10 @@ class ArmNode(SettingsNode[ArmSettings]):
     # Watching.
 
     def _on_watchdog(self) -> None:
+        if (trouble := self._backend.trouble) and not self._controller.stopped:
+            self._stop(Reason.BACKEND_LOST, trouble)  # latched also while nobody is active
         if not self.active:
             return
-        if (trouble := self._backend.trouble) and not self._controller.stopped:
-            self._stop(Reason.BACKEND_LOST, trouble)
         if self._measured is None and not self._controller.stopped:
             if self._fault:
                 self._enter(ArmStatus.HOLD, Reason.NO_JOINT_STATES, self._fault)
@@ -246,6 +274,11 @@ class ArmNode(SettingsNode[ArmSettings]):
             return self._states.stamp
         return self.get_clock().now().nanoseconds * 1e-9
 
+    def _hold_here(self) -> None:
+        """Send at once where the arm was found. The simulator has one answer for each state."""
+        if not self.settings.lockstep:
+            self._backend.send(self._controller.hold(Reason.OTHER))
+
     def _hold(self, reason: Reason) -> None:
         if self._measured is not None:
             self._backend.send(self._controller.hold(reason))
@@ -272,7 +305,10 @@ class ArmNode(SettingsNode[ArmSettings]):
         return response
 
     def _on_reset_estop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
-        if self.active and self._controller.stopped:
+        if not self.active:
+            response.success, response.message = False, "arm_node is not active"
+            return response
+        if self._controller.stopped:
             # The arm may have sunk or been moved: go on from where it is.
             if why := self._backend.engage():
                 response.success, response.message = False, f"the arm is not ready: {why}"
@@ -294,6 +330,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         gripper = float(self._controller.commanded_pose()[6])
         speed = self.settings.home_speed * speed_share(self.settings)
         self._homing = Homing(self._measured.positions, gripper, speed)
+        self._last = None
         self._enter(ArmStatus.MOVING, Reason.OK, "moving home")
         response.success = True
         response.message = f"moving home, {self._homing.duration:.1f} s"

@@ -60,6 +60,27 @@ class StampJump:
         return last is None or stamp < last - 1e-9 or stamp > last + self._gap
 
 
+class Pace:
+    """Lets at most one thing pass each period on average, by its stamps.
+
+    Args:
+        period: between things [s]; up to a tenth of it early counts as in time.
+    """
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._due: float | None = None
+
+    def __call__(self, stamp: float) -> bool:
+        """Take a stamp [s] and say whether it may pass; the first one may."""
+        if self._due is not None and stamp < self._due - 0.1 * self._period:
+            return False
+        # Who comes late saves up one period at most.
+        self._due = max(stamp if self._due is None else self._due, stamp - self._period)
+        self._due += self._period
+        return True
+
+
 class FrozenClock:
     """Tells how long a clock that should run has stood still.
 

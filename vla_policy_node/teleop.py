@@ -40,10 +40,12 @@ class Wish:
         twist: velocities along and about x, y, z of the base frame, as shares of the greatest.
             Shape (6,), -1 to 1.
         toggle: whether the gripper shall open if closed and close if open.
+        held: whether what was begun may go on: not, where a button must be held and is not.
     """
 
     twist: NDArray[np.float64]
     toggle: bool = False
+    held: bool = True
 
     @property
     def still(self) -> bool:
@@ -100,13 +102,14 @@ class Gamepad:
     def __init__(self, timeout: float = 0.5, dead_zone: float = 0.1) -> None:
         self._timeout, self._dead_zone = timeout, dead_zone
         self._heard, self._twist = -np.inf, np.zeros(6)
-        self._pressed = self._toggle = False
+        self._pressed = self._toggle = self._enabled = False
 
     def hear(self, axes: Sequence[float], buttons: Sequence[int], now: float) -> None:
         """Take the pad's state at a time of the steady clock [s]; a pad with less wants nothing."""
         enough = len(axes) > max(axis for axis, _ in self.AXES) and len(buttons) > self.ENABLE
         self._heard, self._twist = now, np.zeros(6)
-        if not enough or not buttons[self.ENABLE]:
+        self._enabled = enough and bool(buttons[self.ENABLE])
+        if not self._enabled:
             self._pressed = False
             return
         for axis, place in self.AXES:
@@ -120,7 +123,8 @@ class Gamepad:
         """What is wanted at a time of the steady clock [s]; a press of A is told once."""
         toggle, self._toggle = self._toggle, False
         fresh = now - self._heard < self._timeout
-        return Wish(self._twist if fresh else np.zeros(6), toggle and fresh)
+        held = fresh and self._enabled
+        return Wish(self._twist if held else np.zeros(6), toggle and held, held)
 
 
 @dataclass
@@ -151,6 +155,8 @@ class Steering:
             Shape (7,), as ``commanded``; None to stay.
         """
         opening = float(commanded[6])
+        if not wish.held:
+            self.gripper = None
         if wish.toggle:
             wanted = opening if self.gripper is None else self.gripper
             middle = (GRIPPER_OPEN + GRIPPER_CLOSED) / 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import select
 import sys
 import termios
@@ -107,6 +108,8 @@ class TeleopNode(Node):
         text = "" if message.state in (ArmStatus.READY, ArmStatus.MOVING) else message.text
         if text and text != self._arm:
             self.get_logger().warning(f"the arm: {text}")
+        if text:  # what was on its way is not to go on by itself when the arm can again
+            self._steering.gripper = None
         self._arm = text
 
     def _on_state(self, message: EndEffectorState) -> None:
@@ -137,11 +140,16 @@ def single_keys(terminal: int) -> Iterator[None]:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
+_SEQUENCE = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]?|O[A-Za-z]?|.)?")
+"""What a terminal sends for arrows, function keys and Alt: no letters, though it ends in some."""
+
+
 def read_keys(terminal: int) -> str:
     """The keys that wait in a terminal; empty if none."""
     if not select.select([terminal], [], [], 0.0)[0]:
         return ""
-    return os.read(terminal, 64).decode(errors="ignore").lower()
+    keys = os.read(terminal, 64).decode(errors="ignore")
+    return _SEQUENCE.sub("", keys).lower()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -92,6 +92,17 @@ def test_the_gripper_goes_on_until_it_is_there() -> None:
     assert commanded[6] == pytest.approx(0.0, abs=1e-3) and steering.gripper is None
 
 
+def test_a_button_that_is_let_go_lets_the_gripper_stop_on_its_way() -> None:
+    steering, pad = Steering(), Gamepad(timeout=0.5)
+    pad.hear(**joy(grip=1), now=1.0)
+    assert steering.steer(pad.wish(1.0), POSE, 0.02) is not None
+    assert steering.steer(pad.wish(1.1), POSE, 0.02) is not None  # on its way
+    pad.hear(**joy(enable=0), now=1.2)
+    assert steering.steer(pad.wish(1.2), POSE, 0.02) is None
+    pad.hear(**joy(), now=1.3)
+    assert steering.steer(pad.wish(1.3), POSE, 0.02) is None  # it does not go on by itself
+
+
 class Bench:
     """teleop, and an arm that asks it."""
 

@@ -1,7 +1,8 @@
 """Poses or twists to MoveIt Servo, joint states from the arm's own driver.
 
 Servo does its own inverse kinematics; what is sent is where the gate's joint targets put the tool,
-so that all limits hold before Servo's own.
+so that all limits hold before Servo's own. A twist closes the gap to there within the tool's speed
+limits, however wide it is, and is zero where the arm shall hold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from numpy.typing import NDArray
 from std_msgs.msg import Float64MultiArray
 
 from vla_arm.backend import ArmState, Obedient
@@ -20,6 +22,7 @@ from vla_arm.joint_table import ArmModel
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.rotation import difference, rotvec_to_quaternion
 from vla_policy.conversions import pose_to_message
+from vla_policy_node.arm_limits import limits_of
 from vla_policy_node.backends.joint_trajectory import JointStatesEar
 from vla_policy_node.qos import COMMAND
 
@@ -99,8 +102,16 @@ class ServoTwist(_Servo):
         message = TwistStamped()
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.header.frame_id = self._node.settings.base_frame
-        linear, angular = message.twist.linear, message.twist.angular
-        linear.x, linear.y, linear.z = ((goal[:3] - here[:3]) / LAG).tolist()
-        angular.x, angular.y, angular.z = (turn / LAG).tolist()
+        if command.accepted:
+            limits = limits_of(self._node.settings)
+            linear, angular = message.twist.linear, message.twist.angular
+            speed = _at_most(limits.linear_speed, (goal[:3] - here[:3]) / LAG)
+            linear.x, linear.y, linear.z = speed.tolist()
+            angular.x, angular.y, angular.z = _at_most(limits.angular_speed, turn / LAG).tolist()
         self._out.publish(message)
         self._send_gripper(command)
+
+
+def _at_most(limit: float, speed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A speed in the same direction, no faster than the limit."""
+    return speed * min(1.0, limit / max(float(np.linalg.norm(speed)), 1e-9))

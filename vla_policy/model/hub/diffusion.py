@@ -35,10 +35,12 @@ SHARES = signal_shares()
 def timesteps(steps: int) -> Iterator[tuple[int, int, float, float]]:
     """The walk: (number, time step, share of signal now, share of signal next).
 
-    Ten steps are 90, 80 ... 0. One starts from the last, 99, which the released sampler cannot.
+    Ten steps are 90, 80 ... 0. One starts from the last, 99, and numbers that no whole stride has
+    are spread evenly: neither can the released sampler.
     """
-    stride = math.ceil(STEPS / steps)
-    used = list(range(0, STEPS, stride))[::-1] if steps > 1 else [STEPS - 1]
+    used = list(range(0, STEPS, math.ceil(STEPS / steps)))[::-1] if steps > 1 else [STEPS - 1]
+    if len(used) != steps:
+        used = [number * STEPS // steps for number in range(steps)][::-1]
     for number, (step, after) in enumerate(zip(used, [*used[1:], None], strict=True)):
         yield number, step, SHARES[step], 1.0 if after is None else SHARES[after]
 
