@@ -61,6 +61,13 @@ def press_ctrl_c(launched):
     os.killpg(launched.process.pid, signal.SIGINT)
 
 
+def press_ctrl_c_after_a_fault(launched):
+    """The driver's child is dead; arm_node has to start another that damps."""
+    launched.process_of("vla_arm.arx5.child").kill()
+    press_ctrl_c(launched)
+    launched.until("the launch's end", lambda: launched.process.poll() is not None, STOP_TIMEOUT)
+
+
 def terminate(launched):
     launched.process.terminate()
 
@@ -75,9 +82,10 @@ def terminate(launched):
         (kill("/policy_node"), LIMIT),
         (kill_launch, LIMIT),
         (press_ctrl_c, LIMIT),
+        (press_ctrl_c_after_a_fault, LIMIT),
         (terminate, PASSED_ON),
     ],
-    ids=["arm_node", "policy_node", "launch", "ctrl_c", "sigterm"],
+    ids=["arm_node", "policy_node", "launch", "ctrl_c", "ctrl_c_after_a_fault", "sigterm"],
 )
 def test_whatever_ends_the_arm_is_damped_and_let_go(launched, end, limit):
     launched.until("motion", lambda: launched.moved() > 0.03)

@@ -289,6 +289,31 @@ def test_motors_without_power_at_the_start(cold_arm):
     cold_arm.recover()
 
 
+def test_an_arm_outside_a_joints_range_is_not_engaged(monkeypatch):
+    """It would be pulled back to the range's end at once."""
+    with CanBench(start=(0.0, -0.09, 0.0, 0.0, 0.0, 0.0, 0.04)) as bench:
+        arm = ArmBench(bench, monkeypatch)
+        try:
+            arm.node.trigger_configure()
+            arm.node.trigger_activate()
+            arm.until("the reason", lambda: "outside its range: guide it back" in arm.status.text)
+            assert "joint 2" in arm.status.text
+            assert (arm.status.state, arm.status.reason) == (
+                ArmStatus.ESTOP,
+                ArmStatus.BACKEND_LOST,
+            )
+            arm.spin(SETTLE)
+            assert all(bench.record.targets(motor).kp.max() == 0.0 for motor in bench.record.kinds)
+            bench.guide(START)
+            arm.until("the hand", lambda: np.abs(bench.joints() - START).max() < 0.1)
+            assert arm.call("reset_estop").success
+            arm.until("engaged", lambda: arm.driver.engaged)
+            bench.let_go()
+            arm.move()
+        finally:
+            arm.close()
+
+
 # The emergency stop.
 
 

@@ -13,8 +13,13 @@ from vla_msgs.msg import ArmStatus
 sys.path.insert(0, str(Path(__file__).parent))
 from arm_bench import START, CanBench
 
+from vla_arm.arx5.driver import MAY_BE_STIFF
+
 LIMIT = 0.3
 """From the kill to the last change of a stiff motor's target [s]."""
+DAMPED = 2.0
+"""From the order to leave to the first damping frame, where a process must be started for that; 0.2
+to 0.6 s here [s]."""
 TIMEOUT = 60.0
 
 
@@ -84,6 +89,64 @@ def test_a_child_killed_again_and_again(arm):
     arm.until("its report", lambda: arm.driver.report is not None)
     assert arm.last_change(begin) < LIMIT
     arm.recover()
+
+
+def retrying(arm):
+    """The child is dead, and no other is started yet."""
+    os.kill(arm.driver.pid, signal.SIGKILL)
+    arm.until("the wait", lambda: arm.driver.pid is None)
+
+
+def returning(arm):
+    """The successor still imports."""
+    before = arm.driver.restarts
+    retrying(arm)
+    arm.until("another child", lambda: arm.driver.restarts > before)
+
+
+def unseen(arm):
+    """The child is dead, and nobody has looked since."""
+    os.kill(arm.driver.pid, signal.SIGKILL)
+
+
+def hanging(arm):
+    """The library hangs, and nobody has looked since."""
+    os.kill(arm.driver.pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("fault", [retrying, returning, unseen, hanging])
+def test_leaving_just_after_a_fault_damps_the_arm(arm, fault):
+    arm.move()
+    begin = time.monotonic()
+    fault(arm)
+    assert not arm.damped()
+    told = time.monotonic()
+    arm.node.leave()
+    assert arm.bench.peers() == 0 and arm.damped()
+    assert arm.last_change(begin) < LIMIT
+    sent = arm.bench.record.targets(1, told)
+    assert sent.time[sent.kp == 0.0][0] - told < DAMPED
+
+
+def test_leaving_says_so_where_the_arm_cannot_be_damped(arm, monkeypatch):
+    said = []
+    monkeypatch.setattr(arm.driver, "_log", said.append)
+    arm.move()
+    retrying(arm)
+    arm.bench.remove()
+    arm.node.leave()
+    assert not arm.damped()
+    assert said[-1] == MAY_BE_STIFF
+
+
+def test_leaving_a_damped_arm_starts_nobody(arm):
+    assert arm.call("estop").success
+    arm.until("damping", lambda: arm.damped() and not arm.driver.engaged)
+    before = arm.driver.restarts
+    retrying(arm)
+    driver = arm.driver
+    driver.stop()
+    assert driver.restarts == before
 
 
 DRIVING = """

@@ -14,7 +14,7 @@ from vla_msgs.msg import ArmStatus
 sys.path.insert(0, str(Path(__file__).parent))
 from arm_bench import START, ArmBench, CanBench
 
-from vla_arm.joint_table import HOME
+from vla_arm.joint_table import HOME, X5
 from vla_policy_node.arm_node import ArmNode
 
 
@@ -115,6 +115,47 @@ def test_slow_is_slow(monkeypatch):
             stamps = [s.header.stamp.sec + s.header.stamp.nanosec * 1e-9 for s in arm.states]
             way = np.linalg.norm(tool[-1] - tool[0])
             assert 0.0 < way <= 0.04 * (stamps[-1] - stamps[0]) * 1.05
+        finally:
+            arm.close()
+
+
+@pytest.mark.parametrize("mode, share", [("slow", 0.1), ("full", 1.0)])
+def test_the_child_is_as_slow_whatever_it_is_sent(monkeypatch, mode, share):
+    limits = {"slow_scale": 0.1, "joint_speed_scale": 0.2}
+    with CanBench(start=START) as bench:
+        arm = ArmBench(bench, monkeypatch, hardware_mode=mode, **limits)
+        try:
+            arm.start()
+            begin = time.monotonic()
+            target = arm.driver.report.positions + np.array((0.4, 0.0, 0.0, 0.0, 0.0, 0.0))
+            while time.monotonic() < begin + 0.3:  # past the gate
+                arm.driver.follow(target, START[6])
+                arm.spin(0.01)
+            sent = bench.record.targets(1, begin)
+            way = sent.position[-1] - sent.position[0]
+            speed = X5.velocity[0] * limits["joint_speed_scale"] * share
+            assert 0.5 * speed * 0.3 < way <= 1.05 * speed * (sent.time[-1] - sent.time[0])
+        finally:
+            arm.close()
+
+
+def test_a_tighter_torque_counts_at_once_while_nothing_is_commanded(arm):
+    arm.bench.claim_torque(4, 20.0)  # joint 3, whose limit is 30 Nm
+    arm.spin(0.2)
+    assert arm.status.state == ArmStatus.READY
+    assert arm.node.set_parameters([Parameter("torque_scale", value=0.5)])[0].successful
+    arm.until("the stop", lambda: arm.status.state == ArmStatus.ESTOP)
+    assert "too much torque: joint 3 at 20.0 Nm, limit 15.0" in arm.status.text
+
+
+def test_a_child_knows_the_files_torque_before_it_is_commanded(monkeypatch):
+    with CanBench(start=START) as bench:
+        arm = ArmBench(bench, monkeypatch, torque_scale=0.5)
+        try:
+            arm.node.trigger_configure()
+            arm.until("the child", lambda: arm.driver.report is not None)
+            bench.claim_torque(4, 20.0)
+            arm.until("the trouble", lambda: "limit 15.0" in arm.driver.trouble)
         finally:
             arm.close()
 

@@ -21,7 +21,7 @@ from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, Freshness, Standstill
 from vla_arm.arx5.library import Library, Reading
 from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
-from vla_arm.arx5.wire import JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
+from vla_arm.arx5.wire import ENDING, JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 from vla_arm.errors import ArmError
 
 PERIOD = 0.004
@@ -136,9 +136,10 @@ class Child:
                 return
             order = Order.unpack(packet)
             self._torque_scale = order.torque_scale
+            self._streamer.limit(order.speed_scale)
             if order.verb == Verb.FOLLOW:
                 target = order
-            else:
+            elif order.verb != Verb.LIMIT:
                 target = None
                 self._obey(order, reading)
         if target is not None and self._mode == Mode.ENGAGED:
@@ -149,12 +150,16 @@ class Child:
             if self._mode not in (Mode.DAMPED, Mode.FAULT):
                 self._library.damp()
                 self._mode = Mode.DAMPED
-        elif self._overload.newest:
-            pass  # what stopped the arm is still there
+        elif order.verb == Verb.ENGAGE and self._mode == Mode.ENGAGED:
+            pass
+        elif self._overload.newest:  # what stopped the arm is still there, or something new is
+            self._fail(self._overload.newest)
         elif order.verb == Verb.TEACH:
             self._library.teach()
             self._mode, self._text = Mode.TEACHING, ""
-        elif self._mode != Mode.ENGAGED:
+        elif outside := self._streamer.outside(reading.joints[0]):
+            self._fail(outside)
+        else:
             self._streamer.anchor(reading.joints[0], reading.gripper, time.monotonic())
             self._freshness.forget()
             self._standstill = None
@@ -197,6 +202,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
+    # Inherited blocked: one that came during the imports is obeyed now and has killed nobody.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     try:
         child.run()
     except ArmError as error:  # not connected: nothing moves, and the driver will try again

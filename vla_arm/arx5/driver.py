@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_arm.arx5.wire import JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
+from vla_arm.arx5.wire import ENDING, JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 
 HEARTBEAT = 0.2
 """A child that says nothing for so long hangs [s]; the library's damping blocks it for 0.01 s."""
@@ -26,10 +26,17 @@ OBEDIENCE = 0.1
 """An order to damp that is not acknowledged within this kills the child [s]."""
 FIRST_RETRY, LAST_RETRY = 0.3, 5.0
 """Wait before the child is started again, doubled each time [s]."""
+LOOK = 0.005
+"""Between looks at a child that was told to end [s]."""
 HEALTHY = 5.0
 """A child that lived so long was well: the wait starts anew [s]."""
+DAMPING = 0.3
+"""A child that was told to end and has not damped by then hangs [s]."""
+COME_UP = 5.0
+"""The same of one that has to come up for that: 0.3 s here, the library may take 2 s more [s]."""
 LEAVE = 6.0
-"""Longest that a child may take to damp and leave [s]."""
+"""Longest that a child may take to leave the bus once it has damped [s]."""
+MAY_BE_STIFF = "the arm may still be stiff and holds its last target: cut the motors' power"
 _SIGNALS = {
     signal.SIGABRT: "the library aborted: a frame with an id above 7 on the bus "
     "(nothing else may use it)",
@@ -62,7 +69,8 @@ class Driver:
         self._retry = FIRST_RETRY
         self._deadline: tuple[float, int] | None = None
         self._stopped, self._leaving = True, False
-        self.torque_scale = 1.0
+        self._stiff = False  # whether the motors may be stiff, for all that a child has said
+        self._torque_scale = self._speed_scale = 1.0
         self.restarts = 0
         self.trouble = ""
 
@@ -104,6 +112,12 @@ class Driver:
         if self._process is not None and self._heard and not self._leaving:
             self._deadline = self._clock() + OBEDIENCE, self._order(Verb.DAMP)
 
+    def limit(self, torque_scale: float, speed_scale: float) -> None:
+        """Limit torques and joint speeds to these shares of the table's, whatever is done."""
+        if (torque_scale, speed_scale) != (self._torque_scale, self._speed_scale):
+            self._torque_scale, self._speed_scale = torque_scale, speed_scale
+            self._order(Verb.LIMIT)
+
     def follow(self, positions: ArrayLike, gripper: float) -> None:
         """Send joint targets, Shape (6,) [rad], and opening [m]; lost unless engaged."""
         self._order(Verb.FOLLOW, np.asarray(positions, dtype=np.float64), gripper)
@@ -132,17 +146,36 @@ class Driver:
         return news
 
     def stop(self) -> None:
-        """Damp the arm and let it go; waits for that."""
-        self._stopped = True
-        process, self._process = self._process, None
-        self._report = None
+        """Damp the arm and let it go; waits for that.
+
+        Where no child is left to damp a stiff arm, another is started for it.
+        """
+        self._stopped, self._wanted = True, Verb.DAMP
+        self._end()
+        if self._stiff:
+            self._log("no process has damped the arm: another is started for that")
+            with contextlib.suppress(OSError):  # no memory, say: the next line tells it
+                self._spawn()
+            self._end()
+        if self._stiff:
+            self._log(MAY_BE_STIFF)
+
+    def _end(self) -> None:
+        """Have the child damp and leave, and wait for it; one that hangs is killed."""
+        process = self._process
         if process is not None:
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(LEAVE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end = self._clock() + (DAMPING if self._heard else COME_UP)
+            while not self._leaving and process.poll() is None and self._clock() < end:
+                time.sleep(LOOK)
+                self._listen(self._clock())
+            if self._leaving:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LEAVE)
+            process.kill()
+            process.wait()
+            self._listen(self._clock())  # its last words may have come since
+        self._process = self._report = None
         self._hang_up()
 
     @property
@@ -178,17 +211,22 @@ class Driver:
                 continue
             if report.mode == Mode.LEAVING:
                 self._leaving, self._report, self._deadline = True, None, None
-                self._fault(report.text)
+                self._stiff = False
+                if not self._stopped:
+                    self._fault(report.text)
                 continue
             if self._report is None or report.tick > self._report.tick:
                 news.append(report)
             self._report = report
             self._judge(report)
-            if first and self._wanted != Verb.DAMP:
-                self._order(self._wanted)
+            if first:  # it knows no limits yet
+                self._order(Verb.LIMIT if self._wanted == Verb.DAMP else self._wanted)
         return news
 
     def _judge(self, report: Report) -> None:
+        limp = report.mode in (Mode.DAMPED, Mode.TEACHING)
+        if limp and report.acknowledged >= self._engaging:
+            self._stiff = False
         # One from before the newest order to engage is about what that order shall end.
         if report.mode == Mode.FAULT and report.acknowledged >= self._engaging:
             self._fault(report.text)
@@ -229,17 +267,23 @@ class Driver:
     def _spawn(self) -> None:
         self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._link.setblocking(False)
-        command = [sys.executable, "-m", "vla_arm.arx5.child"]
-        self._process = subprocess.Popen(
-            [*command, str(other.fileno()), self._config.to_json()],
-            pass_fds=[other.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
-            start_new_session=True,  # Ctrl-C is for the driver, who then stops it in order
-        )
-        other.close()
         self._started, self._heard, self._leaving = self._clock(), 0.0, False
-        self.restarts += 1
+        self._engaging = 0
+        command = [sys.executable, "-m", "vla_arm.arx5.child"]
+        # The child inherits the mask: told to end while it still imports, it waits and then damps.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(other.fileno()), self._config.to_json()],
+                pass_fds=[other.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
+                start_new_session=True,  # Ctrl-C is for the driver, who then stops it in order
+            )
+        finally:
+            other.close()
+            self.restarts += 1
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _order(
         self, verb: Verb, positions: NDArray[np.float64] | None = None, gripper: float = 0.0
@@ -247,8 +291,10 @@ class Driver:
         self._number += 1
         if verb in (Verb.ENGAGE, Verb.TEACH):
             self._engaging = self._number
+            self._stiff = self._stiff or verb == Verb.ENGAGE
         values = np.zeros(JOINTS) if positions is None else positions
-        order = Order(verb, self._number, self._clock(), values, gripper, self.torque_scale)
+        shares = self._torque_scale, self._speed_scale
+        order = Order(verb, self._number, self._clock(), values, gripper, *shares)
         if self._link is not None:
             with contextlib.suppress(OSError):  # full: the child hangs, which poll() sees
                 self._link.send(order.pack())

@@ -8,20 +8,21 @@ from vla_arm.arx5.library import Reading
 from vla_arm.arx5.wire import ChildConfig
 
 OVER = 3
-"""Cycles in a row over a limit that stop the arm; the library deadlocks after 20 of its own."""
+"""Readings in a row over a limit that stop the arm: about 12 ms, as the child reads every 4 ms. The
+library deadlocks after 20 cycles of its own, which are 40 ms."""
 OVERSPEED = 1.3
 """Measured speed over the largest one from which the arm is no longer ours to move."""
 
 
 class Overload:
-    """Counts cycles over a limit.
+    """Counts readings over a limit.
 
     Args:
         config: speeds and torques of the joints.
         gripper_torque: largest of the gripper [Nm].
 
     Attributes:
-        newest: what is over its limit in the newest cycle; empty if nothing is.
+        newest: what is over its limit in the newest reading; empty if nothing is.
     """
 
     def __init__(self, config: ChildConfig, gripper_torque: float) -> None:
@@ -39,7 +40,7 @@ class Overload:
             torque_scale: share of the torque limits that is allowed.
 
         Returns:
-            What was over its limit for :data:`OVER` cycles; empty if nothing was.
+            What was over its limit for :data:`OVER` readings; empty if nothing was.
         """
         if reading.cycle > self._cycle:
             self._cycle = reading.cycle

@@ -15,6 +15,8 @@ MAX_AGE = 0.1
 """Targets older than this are dropped: the driver was frozen, or the socket full [s]."""
 MAX_JUMP = 0.5
 """Targets further than this from where the arm was sent are refused [rad]."""
+OUTSIDE = 0.02
+"""An arm further than this outside a joint's range is not engaged [rad]."""
 GRIPPER_SPEED = 0.3
 """Largest of the gripper, the library's own [m/s]."""
 
@@ -29,7 +31,8 @@ class Streamer:
     def __init__(self, config: ChildConfig) -> None:
         self._lower = np.append(config.lower, 0.0)
         self._upper = np.append(config.upper, config.gripper_max)
-        self._speed = np.append(config.velocity, GRIPPER_SPEED)
+        self._velocity = np.array(config.velocity)
+        self.limit(1.0)
         self._period = config.period
         self._output = np.zeros(7)
         self._target = np.zeros(7)
@@ -40,6 +43,25 @@ class Streamer:
     def output(self) -> NDArray[np.float64]:
         """What was sent last: joints [rad] and opening [m]. Shape (7,)."""
         return self._output.copy()
+
+    def limit(self, speed_scale: float) -> None:
+        """Ramp at this share of the joint speeds from now on."""
+        self._speed = np.append(self._velocity * min(1.0, speed_scale), GRIPPER_SPEED)
+
+    def outside(self, positions: NDArray[np.float64]) -> str:
+        """Which joint is so far outside its range that :meth:`anchor` would be a step, in words.
+
+        Args:
+            positions: measured. Shape (6,) [rad].
+
+        Returns:
+            Empty if none is.
+        """
+        excess = np.abs(positions - np.clip(positions, self._lower[:6], self._upper[:6]))
+        worst = int(np.argmax(excess))
+        if excess[worst] <= OUTSIDE:
+            return ""
+        return f"joint {worst + 1} is {excess[worst]:.2f} rad outside its range: guide it back"
 
     def anchor(self, positions: NDArray[np.float64], gripper: float, now: float) -> None:
         """Start from where the arm is. Shape (6,) [rad], [m]."""

@@ -28,7 +28,6 @@ class VirtualDriver:
         self._positions, self._gripper = np.array(HOME), 0.0
         self._begin, self._tick = clock(), -1
         self._engaged = False
-        self.torque_scale = 1.0
         self.trouble = ""
         self.report: Report | None = None
 
@@ -51,6 +50,9 @@ class VirtualDriver:
     def damp(self) -> None:
         """Follow no more."""
         self._engaged = False
+
+    def limit(self, torque_scale: float, speed_scale: float) -> None:
+        """Nothing is limited: nothing is sent."""
 
     def follow(self, positions: ArrayLike, gripper: float) -> None:
         """Be there at once."""

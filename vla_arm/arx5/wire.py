@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import signal
 import struct
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 JOINTS = 6
 MAX_PACKET = 1024
-_ORDER = struct.Struct("<BQd8d")
+ENDING = signal.SIGINT, signal.SIGTERM
+"""Signals that the driver blocks while it starts the child, and the child until it has handlers."""
+_ORDER = struct.Struct("<BQd9d")
 _REPORT = struct.Struct("<BQQd19d")
 
 
@@ -24,6 +27,7 @@ class Verb(enum.IntEnum):
     DAMP = 1
     ENGAGE = 2
     TEACH = 3
+    LIMIT = 4
 
 
 class Mode(enum.IntEnum):
@@ -85,6 +89,8 @@ class Order:
         positions: joint targets of FOLLOW. Shape (6,) [rad].
         gripper: opening of FOLLOW [m].
         torque_scale: share of the torque limits above which the child damps.
+        speed_scale: share of the joint speeds at which the child follows. LIMIT carries nothing
+            but the two shares; all other orders carry them too.
     """
 
     verb: Verb
@@ -93,18 +99,20 @@ class Order:
     positions: NDArray[np.float64]
     gripper: float
     torque_scale: float
+    speed_scale: float
 
     def pack(self) -> bytes:
         """The packet."""
+        shares = self.torque_scale, self.speed_scale
         return _ORDER.pack(
-            self.verb, self.number, self.time, *self.positions, self.gripper, self.torque_scale
+            self.verb, self.number, self.time, *self.positions, self.gripper, *shares
         )
 
     @classmethod
     def unpack(cls, packet: bytes) -> Order:
         """The inverse of :meth:`pack`."""
         verb, number, time, *values = _ORDER.unpack(packet)
-        return cls(Verb(verb), number, time, np.array(values[:6]), values[6], values[7])
+        return cls(Verb(verb), number, time, np.array(values[:6]), *values[6:])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vla_arm.backend import ArmState
 from vla_arm.command import JointCommand
 from vla_arm.joint_table import ArmModel
 from vla_policy.conversions import set_stamp
+from vla_policy_node.arm_limits import speed_share
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND
 
@@ -119,7 +120,9 @@ class Arx5:
         self._driver.stop()
 
     def _poll(self) -> None:
-        self._driver.torque_scale = self._node.settings.torque_scale
+        settings = self._node.settings
+        speed_scale = settings.joint_speed_scale * speed_share(settings)
+        self._driver.limit(settings.torque_scale, speed_scale)
         news = self._driver.poll()
         if news:
             self._publish(news[-1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, STANDING, Freshness, Standstill
 from vla_arm.arx5.library import Reading
 from vla_arm.arx5.overload import OVER, Overload
-from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
+from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, OUTSIDE, Streamer
 from vla_arm.arx5.wire import ChildConfig, Mode, Order, Report, Verb
 from vla_arm.joint_table import X5
 
@@ -100,21 +100,26 @@ def test_an_arm_that_stands_is_never_silent():
 
 
 @settings(deadline=None)  # a law, whatever the machine does meanwhile
-@given(st.lists(st.lists(st.floats(-1e3, 1e3) | st.just(float("nan")), min_size=7, max_size=7)))
-def test_whatever_is_asked_the_stream_stays_in_range_and_speed(wishes):
+@given(
+    st.lists(st.lists(st.floats(-1e3, 1e3) | st.just(float("nan")), min_size=7, max_size=7)),
+    st.floats(0.01, 2.0),
+)
+def test_whatever_is_asked_the_stream_stays_in_range_and_speed(wishes, scale):
     streamer = Streamer(CONFIG)
+    streamer.limit(scale)
+    speed = X5.velocity * min(scale, 1.0)
     now = 10.0
     streamer.anchor(np.array((0.0, 1.0, 1.0, 0.0, 0.0, 0.0)), 0.04, now)
     last = streamer.output
     for number, wish in enumerate(wishes, 1):
         near = last + np.clip(np.array(wish), -MAX_JUMP, MAX_JUMP)
-        streamer.take(Order(Verb.FOLLOW, number, now, near[:6], near[6], 1.0), now)
+        streamer.take(Order(Verb.FOLLOW, number, now, near[:6], near[6], 1.0, scale), now)
         for _ in range(6):
             now += STEP
             output = streamer.step(now)
             assert np.isfinite(output).all()
             assert (output[:6] >= X5.lower).all() and (output[:6] <= X5.upper).all()
-            assert (np.abs(output - last)[:6] <= X5.velocity * STEP + 1e-12).all()
+            assert (np.abs(output - last)[:6] <= speed * STEP + 1e-12).all()
             last = output
 
 
@@ -124,7 +129,7 @@ def test_stale_reordered_and_far_targets_are_refused():
     streamer.anchor(start, 0.0, 1.0)
 
     def order(number, time=1.0, shift=0.0):
-        return Order(Verb.FOLLOW, number, time, start + shift, 0.0, 1.0)
+        return Order(Verb.FOLLOW, number, time, start + shift, 0.0, 1.0, 1.0)
 
     assert streamer.take(order(2), 1.0)
     assert not streamer.take(order(2), 1.0)
@@ -133,6 +138,15 @@ def test_stale_reordered_and_far_targets_are_refused():
     assert not streamer.take(order(4, time=2.0), 1.0)
     assert not streamer.take(order(5, shift=2 * MAX_JUMP), 1.0)
     assert streamer.refused == 5
+
+
+def test_an_arm_outside_its_range_is_named_and_by_how_much():
+    streamer = Streamer(CONFIG)
+    assert streamer.outside(X5.lower - OUTSIDE / 2) == ""
+    assert streamer.outside(X5.upper + OUTSIDE / 2) == ""
+    for at, by in ((X5.lower, -0.08), (X5.upper, 0.08)):
+        far = at + np.array((0.0, by, 0.0, 0.0, 0.0, 0.0))
+        assert streamer.outside(far) == "joint 2 is 0.08 rad outside its range: guide it back"
 
 
 def reading(cycle, *, torque=0.0, gripper=0.0, speed=0.0):
@@ -165,10 +179,11 @@ def test_one_cycle_read_often_is_one_cycle():
 
 
 def test_packets_survive_the_way():
-    order = Order(Verb.FOLLOW, 7, 1.5, np.arange(6.0), 0.03, 0.8)
+    order = Order(Verb.FOLLOW, 7, 1.5, np.arange(6.0), 0.03, 0.8, 0.5)
     back = Order.unpack(order.pack())
     assert back.verb == Verb.FOLLOW and back.number == 7
-    assert np.array_equal(back.positions, order.positions) and back.torque_scale == 0.8
+    assert np.array_equal(back.positions, order.positions)
+    assert (back.gripper, back.torque_scale, back.speed_scale) == (0.03, 0.8, 0.5)
     report = Report(Mode.FAULT, 3, 9, 2.5, np.arange(6.0), np.ones(6), np.zeros(6), 0.01, "é" * 9)
     back = Report.unpack(report.pack())
     assert back.text == "é" * 9 and back.mode == Mode.FAULT and back.tick == 9
