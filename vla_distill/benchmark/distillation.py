@@ -46,7 +46,8 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """What each arm changes of the student's configuration. The rival routers keep its losses, so that
 only the rule is another. Hidden states are compared token by token, so all tokens stay there."""
-RIVALS = ("student", "deepest_layers", "deepest_hidden")
+STUDENT = "student"
+RIVALS = (STUDENT, "deepest_layers", "deepest_hidden")
 """Arms that are trained with every seed; all others with the first."""
 FAST = "student_fast"
 """The student of the usual seed with fewer visual tokens; a recipe that extends its own."""
@@ -227,8 +228,10 @@ def train(student: StudentConfig, processes: int) -> None:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Arms over their seeds: mean success, and its paired difference to plain."""
+    """Arms over their seeds: mean success, its paired difference to plain, and the ``lead`` of the
+    student over it on the seeds that both were trained with; None where there is none."""
     plain = won(rows[0])
+    students = {_seed(row): won(row) for row in rows if row["arm"] == STUDENT}
     found = []
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
@@ -239,8 +242,23 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "seeds": len(own),
                 "success": float(np.mean(wins)),
                 "difference": asdict(over_seeds([plain] * len(own), wins)),
+                "lead": _lead(own, students),
                 "flops_ratio": sum(row["flops_ratio"] for row in own) / len(own),
                 "speedup": sum(row["speedup"] for row in own) / len(own),
             }
         )
     return found
+
+
+def _seed(row: Mapping[str, Any]) -> str:
+    """Of a row's training; empty for the usual one."""
+    return row["name"].partition("#")[2]
+
+
+def _lead(
+    own: Sequence[Mapping[str, Any]], students: Mapping[str, list[bool]]
+) -> dict[str, float] | None:
+    both = [row for row in own if _seed(row) in students]
+    if not both or own[0]["arm"] == STUDENT:
+        return None
+    return asdict(over_seeds([won(row) for row in both], [students[_seed(row)] for row in both]))

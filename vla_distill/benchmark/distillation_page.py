@@ -24,12 +24,15 @@ def page(record: dict[str, Any], picture: str) -> str:
         f" {record['seed']} on, all rows on the same. Made by `{record['command']}` in"
         f" {record['seconds'] / 3600:.1f} hours.",
         "",
-        "| arm | seeds | success [%] | against the teacher | operations | speed-up |",
-        "|---|---|---|---|---|---|",
+        "| arm | seeds | success [%] | against the teacher | the student's lead over it"
+        " | operations | speed-up |",
+        "|---|---|---|---|---|---|---|",
     ]
     for arm in record["summary"]:
+        lead = "" if arm["lead"] is None else change({"difference": arm["lead"]}, "")
         lines.append(
             f"| {arm['arm']} | {arm['seeds']} | {100 * arm['success']:.1f} | {change(arm, '')}"
+            f" | {lead}"
             f" | {100 * arm['flops_ratio']:.1f} % | {arm['speedup']:.2f} |"
         )
     lines += [

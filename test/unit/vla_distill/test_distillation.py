@@ -100,6 +100,8 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
     assert fast.name == "student_fast" and fast.method("visual_tokens").name == "task_diversity"
     arms = {row["arm"]: row for row in summary(rows)}
     assert arms["student"]["seeds"] == 2 and arms["student"]["success"] == 0.5
+    assert arms["student"]["lead"] is None and arms["random_gates"]["lead"]["value"] == 0.0
+    assert arms["layer_importance"]["lead"]["value"] == 0.5 - arms["layer_importance"]["success"]
     low = arms["student"]["difference"]["low"]
     assert low < arms["student"]["difference"]["value"]  # of both seeds, on the same episodes
     record = {
