@@ -128,6 +128,15 @@ def test_leaving_just_after_a_fault_damps_the_arm(arm, fault):
     assert sent.time[sent.kp == 0.0][0] - told < DAMPED
 
 
+def test_a_child_told_to_end_while_it_imports_damps_first(cold_arm):
+    arm = cold_arm
+    starting(arm)
+    os.kill(arm.driver.pid, signal.SIGTERM)
+    arm.until("the trouble", lambda: arm.driver.trouble)
+    assert "told to end: damped" in arm.driver.trouble
+    assert len(arm.bench.record.targets(1).time) > 0 and arm.damped()
+
+
 def test_leaving_says_so_where_the_arm_cannot_be_damped(arm, monkeypatch):
     said = []
     monkeypatch.setattr(arm.driver, "_log", said.append)

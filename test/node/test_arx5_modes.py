@@ -1,5 +1,7 @@
 """The phases of bring-up, and limits that only become tighter."""
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -148,14 +150,17 @@ def test_a_tighter_torque_counts_at_once_while_nothing_is_commanded(arm):
     assert "too much torque: joint 3 at 20.0 Nm, limit 15.0" in arm.status.text
 
 
-def test_a_child_knows_the_files_torque_before_it_is_commanded(monkeypatch):
+def test_every_child_knows_the_torque_before_it_is_commanded(monkeypatch):
     with CanBench(start=START) as bench:
         arm = ArmBench(bench, monkeypatch, torque_scale=0.5)
         try:
             arm.node.trigger_configure()
-            arm.until("the child", lambda: arm.driver.report is not None)
+            arm.until("a child", lambda: arm.driver.report is not None)
+            os.kill(arm.driver.pid, signal.SIGKILL)
+            arm.until("its end", lambda: arm.driver.report is None)
+            arm.until("another", lambda: arm.driver.report is not None)
             bench.claim_torque(4, 20.0)
-            arm.until("the trouble", lambda: "limit 15.0" in arm.driver.trouble)
+            arm.until("its words", lambda: "limit 15.0" in arm.driver.report.text)
         finally:
             arm.close()
 
