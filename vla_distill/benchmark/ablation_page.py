@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vla_distill.benchmark.comparison_page import table
+from vla_distill.benchmark.comparison_page import table, with_latencies
 
 
 def page(record: dict[str, Any], picture: str) -> str:
@@ -17,6 +17,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         picture: file of the plot, relative to the page.
     """
     machine = record["machine"]
+    latencies = [prefix.removesuffix("_") for prefix in with_latencies(record["rows"])]
     lines = [
         "# Success against compute",
         "",
@@ -33,7 +34,7 @@ def page(record: dict[str, Any], picture: str) -> str:
         "",
         "## By task",
         "",
-        "Successes with latency none, and with measured latency.",
+        f"Successes with latency {' and '.join(name or 'none' for name in latencies)}.",
         "",
         *_by_task(record["rows"]),
     ]
@@ -45,7 +46,7 @@ def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [f"| recipe | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
     for row in rows:
         counts = (
-            f"{row['outcomes'][task].count('1')}, {row['measured_outcomes'][task].count('1')}"
+            ", ".join(str(row[f"{p}outcomes"][task].count("1")) for p in with_latencies(rows))
             for task in tasks
         )
         lines.append(f"| {row['name']} | {' | '.join(counts)} |")

@@ -88,6 +88,8 @@ def test_the_table_has_what_outside_scripts_read_and_resumes(config, monkeypatch
     text = page(record, "pareto.png")
     assert "| shallow | 50.0 [" in text and "-25.0 [" in text
     assert "| shallow | 4, 4 |" in text
+    still = [{k: v for k, v in row.items() if not k.startswith("measured_")} for row in rows]
+    assert "| shallow | 4 |" in page({**record, "rows": still}, "pareto.png")
     draw_pareto(rows, tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 1000
 

@@ -25,6 +25,7 @@ class Ablation:
         seed: first seed; choose recipes on other seeds than those that are reported.
         samples: observations to calibrate on.
         chunks: chunks timed of each row.
+        latencies: none, or none,measured: simulated time that a chunk takes.
         processes: that evaluate; 0 takes one a core.
         json: the numbers.
         docs: folder of page and plot, which take the name of --json.
@@ -41,6 +42,7 @@ class Ablation:
     seed: int = 0
     samples: int = 256
     chunks: int = 200
+    latencies: str = "none,measured"
     processes: int = 0
     json: Path = Path("benchmarks/results/efficientvla_ablation.json")
     docs: Path = Path("docs/results")
@@ -68,6 +70,7 @@ def main(arguments: Ablation) -> int:
         seed=arguments.seed,
         samples=arguments.samples,
         chunks=arguments.chunks,
+        latencies=words(arguments.latencies),
         processes=arguments.processes or cores(),
     )
     record: dict[str, Any] = {
