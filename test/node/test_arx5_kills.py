@@ -162,8 +162,8 @@ DRIVING = """
 import time
 from vla_arm.arx5.driver import Driver
 from vla_arm.joint_table import X5
-from vla_policy_node.backends.arx5 import child_config
-driver = Driver(child_config(X5, "can0"))
+from vla_arm.arx5.wire import ChildConfig
+driver = Driver(ChildConfig.of_arm(X5, "can0", 0.02))
 driver.start()
 print(driver.pid, flush=True)
 while True:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_arm.joint_table import ArmModel
+
 JOINTS = 6
 MAX_PACKET = 1024
 ENDING = signal.SIGINT, signal.SIGTERM
@@ -63,6 +65,20 @@ class ChildConfig:
     torque: tuple[float, ...]
     gripper_max: float
     period: float
+
+    @classmethod
+    def of_arm(cls, arm: ArmModel, interface: str, period: float) -> ChildConfig:
+        """From the joint table."""
+        return cls(
+            model=arm.name,
+            interface=interface,
+            lower=tuple(arm.lower.tolist()),
+            upper=tuple(arm.upper.tolist()),
+            velocity=tuple(arm.velocity.tolist()),
+            torque=tuple(joint.torque for joint in arm.joints),
+            gripper_max=arm.gripper_max,
+            period=period,
+        )
 
     def to_json(self) -> str:
         """One line of text."""

@@ -66,7 +66,7 @@ class Arx5:
         if self._mode == "dry_run":
             self._driver = VirtualDriver(PERIOD)
         else:
-            config = child_config(arm, node.settings.can_interface)
+            config = ChildConfig.of_arm(arm, node.settings.can_interface, PERIOD)
             self._driver = Driver(config, self._log)
         self._out = node.publisher(JointState, "joint_states", COMMAND)
 
@@ -140,17 +140,3 @@ class Arx5:
         self._out.publish(message)
         self._state = ArmState(report.positions, report.velocities, gripper, stamp)
         self._on_measurement(self._state)
-
-
-def child_config(arm: ArmModel, interface: str) -> ChildConfig:
-    """What the child needs, from the joint table."""
-    return ChildConfig(
-        model=arm.name,
-        interface=interface,
-        lower=tuple(arm.lower.tolist()),
-        upper=tuple(arm.upper.tolist()),
-        velocity=tuple(arm.velocity.tolist()),
-        torque=tuple(joint.torque for joint in arm.joints),
-        gripper_max=arm.gripper_max,
-        period=PERIOD,
-    )

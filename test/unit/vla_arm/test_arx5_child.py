@@ -12,16 +12,7 @@ from vla_arm.arx5.overload import OVER, Overload
 from vla_arm.arx5.wire import MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 from vla_arm.joint_table import HOME, X5
 
-CONFIG = ChildConfig(
-    "X5",
-    "can0",
-    tuple(X5.lower),
-    tuple(X5.upper),
-    tuple(X5.velocity),
-    tuple(joint.torque for joint in X5.joints),
-    0.088,
-    0.02,
-)
+CONFIG = ChildConfig.of_arm(X5, "can0", 0.02)
 STEP = 0.004
 """Between looks of the child [s]."""
 
