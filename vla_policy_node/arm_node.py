@@ -162,14 +162,16 @@ class ArmNode(SettingsNode[ArmSettings]):
         if self._state == ArmStatus.HOLD and self._reason == Reason.NO_JOINT_STATES:
             self._enter(*self._rest())
         self._measured = measured
-        if self._pace(measured.stamp):
-            self._answered = measured.stamp
+        fresh = self._pace(measured.stamp)
+        # A simulator that missed the answer asks again; in lockstep it may get another one.
+        again = measured.stamp == self._answered
+        if fresh or (again and self.settings.lockstep):
             self._steps = min(self._steps + 1, MOST_STEPS)
+        if fresh or again:
+            self._answered = measured.stamp
             self._publish_state(measured)
-            if self._homing is not None:
-                self._go_home(self._homing)
-        elif measured.stamp == self._answered:  # a simulator that missed the answer asks again
-            self._publish_state(measured)
+        if fresh and self._homing is not None:
+            self._go_home(self._homing)
 
     def _behind(self, measured: ArmState) -> bool:
         """Whether the arm does not follow, say because its controller is off: what was sent would

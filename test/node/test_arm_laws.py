@@ -73,10 +73,11 @@ def test_an_arm_that_was_pushed_is_told_at_once_to_stay_where_it_is(graph):
     silence_policy(graph)
     pushed = [*np.array(HOME) + (0.3, 0, 0, 0, 0, 0), 0.08]
     graph.robot.positions = list(pushed)
-    sent = len(graph.robot.targets)
     graph.turn(2)
-    assert len(graph.robot.targets) > sent
-    np.testing.assert_allclose(graph.robot.targets[-1][1][:6], pushed[:6], atol=1e-9)
+    graph.wait(
+        "a target there",
+        lambda: np.allclose(graph.robot.targets[-1][1][:6], pushed[:6], atol=1e-9),
+    )
 
 
 def test_a_command_that_is_repeated_is_no_sign_of_life_and_moves_nothing(graph):
@@ -121,9 +122,11 @@ def test_an_arm_that_does_not_follow_is_held_where_it_is(graph, monkeypatch):
         if subscription.topic_name == "/joint_commands":
             subscription.callback = stays
     graph.instruction.publish(String(data="rise"))
-    graph.until("HOLD", lambda: "from where it was sent" in graph.arm.text)
-    lag = np.abs(graph.arm_node._controller.positions - stuck[:6]).max()
-    assert lag < 0.05
+    lags = []
+    for _ in range(200):
+        graph.tick()
+        lags.append(np.abs(graph.arm_node._controller.positions - stuck[:6]).max())
+    assert 0.02 < max(lags) < 0.1  # far less than the way that the policy wants to go
 
 
 def test_a_button_that_is_let_go_at_once_has_stopped_the_arm(graph):

@@ -13,7 +13,7 @@ from test_ablation import Evaluator, observations
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.benchmark import comparison, distillation
 from vla_distill.benchmark.comparison import recipe_of
-from vla_distill.benchmark.comparison_page import draw_pareto, table
+from vla_distill.benchmark.comparison_page import table
 from vla_distill.benchmark.distillation import (
     ARMS,
     RIVALS,
@@ -22,7 +22,7 @@ from vla_distill.benchmark.distillation import (
     summary,
     trainings,
 )
-from vla_distill.benchmark.distillation_page import page
+from vla_distill.benchmark.distillation_page import draw_arms, page
 from vla_distill.cli.benches import standing
 from vla_distill.errors import DistillError
 from vla_policy.checkpoint import load_policy, save_policy
@@ -104,10 +104,11 @@ def test_the_table_compares_with_the_teacher_and_sums_up_seeds(config, monkeypat
     assert arms["layer_importance"]["lead"]["value"] == 0.5 - arms["layer_importance"]["success"]
     low = arms["student"]["difference"]["low"]
     assert low < arms["student"]["difference"]["value"]  # of both seeds, on the same episodes
+    rows = [{"commit": "c", **row} for row in rows]
     record = {
         "rows": rows, "summary": summary(rows), "teacher": "t",
         "configuration": {"budget": 0.5, "steps": 50}, "episodes": 8, "seed": 0, "seconds": 3600.0,
-        "command": "vla",
+        "command": "vla", "machine": {"processor": "P", "cores": 2},
     }  # fmt: skip
     text = page(json.loads(json.dumps(record)), "picture.png")
     assert "| student | 2 | 50.0 | -25.0 [" in text and "| student#1 | 50.0 [" in text
@@ -121,7 +122,7 @@ def test_latency_is_measured_only_if_asked_for(config, monkeypatch, tmp_path) ->
     lines = table(rows, "training", "the teacher")
     assert lines[0].count("against the teacher") == 1
     assert {each.count("|") for each in lines} == {7}
-    draw_pareto(rows, tmp_path / "plot.png")
+    draw_arms(rows, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
     with pytest.raises(DistillError, match="latencies"):
         list(run(replace(config, latencies=("measured",))))

@@ -71,7 +71,6 @@ def main(arguments: Distillation) -> int:
 
     os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from vla_distill.actdistill.config import StudentConfig
-    from vla_distill.benchmark.comparison_page import draw_pareto
     from vla_distill.benchmark.distillation import (
         ARMS,
         PILOT,
@@ -81,7 +80,7 @@ def main(arguments: Distillation) -> int:
         summary,
         trainings,
     )
-    from vla_distill.benchmark.distillation_page import page
+    from vla_distill.benchmark.distillation_page import draw_arms, page
     from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.machine import cores
 
@@ -136,7 +135,7 @@ def main(arguments: Distillation) -> int:
         record["summary"] = summary(record["rows"])
         record["timed"] = {key: record[key] for key in ("commit", "machine")}
         write(record, target)
-    draw_pareto(record["rows"], docs / "distillation.png")
+    draw_arms(record["rows"], docs / "distillation.png")
     text = page(record, "distillation.png")
     (docs / "distillation.md").write_text(text, encoding="utf-8")
     print(text)
