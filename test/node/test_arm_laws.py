@@ -126,7 +126,7 @@ def test_an_arm_that_does_not_follow_is_held_where_it_is(graph, monkeypatch):
     for _ in range(200):
         graph.tick()
         lags.append(np.abs(graph.arm_node._controller.positions - stuck[:6]).max())
-    assert 0.02 < max(lags) < 0.1  # far less than the way that the policy wants to go
+    assert 0.02 < max(lags) < 0.2  # far less than the way that the policy wants to go
 
 
 def test_a_button_that_is_let_go_at_once_has_stopped_the_arm(graph):
