@@ -55,7 +55,7 @@ def main(arguments: Ablation) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from vla_distill.benchmark.ablation import RECIPES, AblationConfig, run
     from vla_distill.benchmark.ablation_page import page
-    from vla_distill.benchmark.comparison_page import draw_pareto
+    from vla_distill.benchmark.comparison_page import draw_pareto, rate, with_latencies
     from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.machine import cores
 
@@ -84,7 +84,7 @@ def main(arguments: Ablation) -> int:
     for row in run(config):
         record["rows"].append(row)
         print(
-            f"{row['name']}: {row['success']:.1%}, {row['measured_success']:.1%} with latency,"
+            f"{row['name']}: {', '.join(rate(row, each) for each in with_latencies([row]))} %,"
             f" {row['flops_ratio']:.1%} of the operations, {row['speedup']:.2f} times as fast",
             flush=True,
         )
