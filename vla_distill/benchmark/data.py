@@ -25,6 +25,7 @@ from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
 from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
+from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.pool import open_pool
 from vla_distill.ftncfm.workfolder import agree
 from vla_distill.training.config import TrainConfig
@@ -36,10 +37,9 @@ from vla_policy.checkpoint import load_policy, policy_hash
 FULL, FULL_SHORT = "full", "full_short"
 BASELINE = "random"
 """What a choice has to beat, with as much data."""
-EPISODES = "_episodes"
-"""At the end of an arm's name: it chooses whole episodes instead of frames."""
-SOFT = "_soft"
-"""At the end of an arm's name: its samples get the teacher's chunks."""
+EPISODES, SOFT, PIXELS, CHUNKS = "_episodes", "_soft", "_pixels", "_chunks"
+"""At the end of an arm's name: it chooses whole episodes instead of frames; its samples get the
+teacher's chunks; of synthetic samples only the pixels are moved; only the chunks are."""
 SHORT = 5
 """A small set's training is so many times shorter than the full one."""
 SEEDS = (42, 123, 1024)
@@ -50,7 +50,16 @@ PILOT = 10
 
 def chooser(arm: str) -> str:
     """Name of the arm that chooses, without what is done differently."""
-    return arm.removesuffix(EPISODES).removesuffix(SOFT)
+    for suffix in (EPISODES, SOFT, PIXELS, CHUNKS):
+        arm = arm.removesuffix(suffix)
+    return arm
+
+
+def matching(arm: str) -> MatchConfig:
+    """How an arm's synthetic samples are made."""
+    if arm.endswith(PIXELS):
+        return MatchConfig(action_rate=0.0)
+    return MatchConfig(pixel_rate=0.0) if arm.endswith(CHUNKS) else MatchConfig()
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,8 @@ class DataBenchConfig:
         train: the full run.
         work: where everything is kept.
         tasks: that are trained and evaluated.
-        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes`` or
-            ``_soft`` may be among them.
+        arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes``,
+            ``_soft``, ``_pixels`` or ``_chunks`` may be among them.
         ratio: the main one.
         best: arms that are also run at ``more_ratios``.
         more_ratios: e.g. 1 % and 10 %.
@@ -264,6 +273,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
             tasks=config.tasks,
             seed=cell.seed,
             teacher=config.teacher if cell.arm.endswith(SOFT) else "",
+            match=matching(cell.arm),
         )
         summary = distill_data(small, make_executor(config.processes), progress)
         preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]

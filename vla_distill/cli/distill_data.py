@@ -26,6 +26,8 @@ class Arguments:
         teacher: folder of a policy that says what shall follow each kept frame, instead of what was
             recorded.
         rounds: how often each synthetic sample is moved.
+        pixel_rate: by how much their pixels, in [-1, 1], move in a round; 0 leaves them as they were.
+        action_rate: the same of their chunks, over the actions' spread.
         adversary: whether the frequencies of the discrepancy are learned.
         seed: of split, guide, noise and draws.
         processes: that score and verify.
@@ -45,6 +47,8 @@ class Arguments:
     rule: str = "clip"
     teacher: str = ""
     rounds: int = 20
+    pixel_rate: float = 5e-3
+    action_rate: float = 1e-2
     adversary: bool = True
     seed: int = 0
     processes: int = 1
@@ -82,7 +86,12 @@ def main(arguments: Arguments) -> int:
         tracer=arguments.tracer,
         rule=arguments.rule,
         teacher=arguments.teacher,
-        match=MatchConfig(rounds=arguments.rounds, adversarial=arguments.adversary),
+        match=MatchConfig(
+            rounds=arguments.rounds,
+            pixel_rate=arguments.pixel_rate,
+            action_rate=arguments.action_rate,
+            adversarial=arguments.adversary,
+        ),
         seed=arguments.seed,
     )
     executor = make_executor(arguments.processes, arguments.ray)

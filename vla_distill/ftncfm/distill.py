@@ -5,6 +5,7 @@ Everything is kept in a work folder, which several arms share; each step goes on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -238,7 +239,7 @@ def seconds(config: DistillDataConfig, arm: Arm) -> float:
     steps = [f"choose_{_name(config)}"]
     steps += ["guide", "score"] if arm.needs >= FEATURES else []
     steps += ["contrast"] if arm.needs >= CONTRAST else []
-    steps += [f"match_{_name(config)}"] if arm.synthetic else []
+    steps += [_matched(config)] if arm.synthetic else []
     steps += [f"relabel_{_name(config)}"] if config.teacher else []
     return round(sum(took.get(step, 0.0) for step in steps), 2)
 
@@ -253,12 +254,12 @@ def _synthesise(
 ) -> dict[str, float]:
     """Make and write synthetic samples; returns the mean discrepancy at first and at last."""
     assert traced.scores is not None and traced.guide is not None, "synthetic arms are traced"
-    folder = config.work / f"match_{_name(config)}"
+    folder = config.work / _matched(config)
     agree(folder, {"source": pool.frames.content_hash, **config.origin()})
     guide = Guide.load(traced.guide, pool.frames, config.seed)
     columns = (TextColumn("match"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        stopwatch(config.work, f"match_{_name(config)}"),
+        stopwatch(config.work, folder.name),
         Progress(*columns, disable=not progress) as bar,
     ):
         task = bar.add_task("match", total=len(chosen))
@@ -301,6 +302,12 @@ def _soft_chunks(
 
 def _name(config: DistillDataConfig) -> str:
     return f"{config.arm}_{config.unit}_{config.ratio:g}_{config.seed}"
+
+
+def _matched(config: DistillDataConfig) -> str:
+    """Name of the folder of groups; how they are made is part of it."""
+    how = json.dumps(asdict(config.match), sort_keys=True).encode()
+    return f"match_{_name(config)}_{hashlib.sha256(how).hexdigest()[:8]}"
 
 
 def _finished(config: DistillDataConfig) -> dict[str, Any] | None:

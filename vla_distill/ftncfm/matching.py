@@ -38,7 +38,8 @@ class MatchConfig:
         rounds: how often each sample is moved.
         batch: synthetic samples moved together.
         real: real samples that they are held against, drawn by weight.
-        pixel_rate, action_rate: Adam's, on pixels in [-1, 1] and standardised actions.
+        pixel_rate, action_rate: Adam's, on pixels in [-1, 1] and standardised actions; 0 leaves
+            them as they were.
         adversary_rate: Adam's, of the frequency network.
         alpha: of amplitude against phase.
         adversarial: whether frequencies are learned.

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from ftncfm_frames import frames, on_disk
 
-from vla_distill.benchmark.data import FULL, FULL_SHORT, DataBenchConfig, Run, cost, summarise
+from vla_distill.benchmark.data import (
+    FULL,
+    FULL_SHORT,
+    DataBenchConfig,
+    Run,
+    cost,
+    matching,
+    summarise,
+)
 from vla_distill.benchmark.data import run as bench_run
 from vla_distill.benchmark.data_page import page
 from vla_distill.dataset import DatasetError
@@ -112,6 +120,23 @@ def test_soft_labels_are_the_teachers_and_only_the_labels_change(tmp_path: Path)
 def test_synthetic_samples_have_no_teacher(tmp_path: Path) -> None:
     with pytest.raises(DataDistillationError, match="teacher: got one, for uniform_ncfm"):
         run(config(tmp_path, arm="uniform_ncfm", teacher="anywhere"))
+
+
+@pytest.mark.parametrize(("arm", "moved"), [("_pixels", "images"), ("_chunks", "chunks")])
+def test_a_part_that_does_not_move_stays_as_recorded(tmp_path: Path, arm: str, moved: str) -> None:
+    how = replace(matching(f"uniform_ncfm{arm}"), rounds=2, real=8)
+    one = config(tmp_path, arm="uniform_ncfm", match=how)
+    run(config(tmp_path, arm="uniform_ncfm", out=tmp_path / "both"))  # shares the work folder
+    run(one)
+    kept = json.loads((one.out / "summary.json").read_text())["samples"]
+    rows = np.array(sorted(sample["row"] for sample in kept))
+    made, source = (open_frames([path], progress=False)[0] for path in (one.out, one.data))
+    parts = {
+        "images": (np.asarray(made.images), np.asarray(source.images[rows])),
+        "chunks": (made.chunks(np.arange(len(rows)), 16), source.chunks(rows, 16)),
+    }
+    same = {name: np.allclose(ours, theirs, atol=1e-4) for name, (ours, theirs) in parts.items()}
+    assert same == {name: name != moved for name in parts}
 
 
 BENCH = DataBenchConfig(
