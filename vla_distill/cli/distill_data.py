@@ -26,7 +26,8 @@ class Arguments:
         teacher: folder of a policy that says what shall follow each kept frame, instead of what was
             recorded.
         rounds: how often each synthetic sample is moved.
-        pixel_rate: by how much their pixels, in [-1, 1], move in a round; 0 leaves them as they were.
+        pixel_rate: by how much their pixels, in [-1, 1], move in a round; 0 leaves them as they
+            were.
         action_rate: the same of their chunks, over the actions' spread.
         adversary: whether the frequencies of the discrepancy are learned.
         seed: of split, guide, noise and draws.
