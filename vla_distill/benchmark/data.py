@@ -90,6 +90,7 @@ class DataBenchConfig:
         train: the full run.
         work: where everything is kept.
         tasks: that are trained and evaluated.
+        env: a Gymnasium environment to evaluate in, as in ``vla eval --env``; empty for the suite.
         arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes``,
             ``_soft``, ``_pixels`` or ``_chunks`` may be among them.
         ratio: the main one.
@@ -106,6 +107,7 @@ class DataBenchConfig:
     train: TrainConfig
     work: Path
     tasks: tuple[str, ...]
+    env: str = ""
     arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES, "random" + SOFT)
     ratio: float = 0.05
     best: tuple[str, ...] = ()
@@ -144,7 +146,7 @@ class DataBenchConfig:
     def conditions(self) -> dict[str, Any]:
         """What two cells must agree in to stand in one table."""
         train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
-        same = ("data", "tasks", "episodes", "first_seed", "teacher")
+        same = ("data", "tasks", "env", "episodes", "first_seed", "teacher")
         own = {name: getattr(self, name) for name in same}
         return json.loads(json.dumps({**train, **own, "steps": self.train.steps}))
 
@@ -283,6 +285,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         functools.partial(load_policy, folder / "train" / "policy"),
         EvaluationConfig(
             tasks=config.tasks,
+            env=config.env,
             episodes=config.episodes,
             seed=config.first_seed,
             processes=config.processes,

@@ -19,7 +19,8 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Teaching with less data",
         "",
-        f"`{record['data']}`, tasks {', '.join(record['tasks'])}; {record['episodes']} episodes a"
+        f"`{record['data']}`{_where(record)}, tasks {', '.join(record['tasks'])};"
+        f" {record['episodes']} episodes a"
         f" task and training, from seed {record['first_seed']} on, all rows on the same; training"
         f" seeds {seeds}; `full` takes {record['steps']} optimiser steps, all others a fifth;"
         f" {machine['processor']}, {machine['cores']} cores. Made by `{record['command']}` at"
@@ -42,6 +43,10 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         *_by_task(rows),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _where(record: dict[str, Any]) -> str:
+    return f", evaluated in `{record['env']}`" if record.get("env") else ""
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from vla_distill.cli import collect as collect_cli
 from vla_distill.cli import eval as eval_cli
 from vla_distill.cli import train as train_cli
+from vla_distill.cli.benches import data as bench_data
 from vla_distill.collect import collect
 from vla_distill.collection.config import CollectConfig
 from vla_distill.collection.environment_demonstration import EnvironmentDemonstrator
@@ -297,6 +299,27 @@ def test_demonstrations_become_a_policy_and_a_score(dataset: Path, tmp_path: Pat
         assert task["episodes"] == 2
     assert [one["seed"] for one in record["episodes"]] == [5, 6, 5, 6]
     assert len(list((tmp_path / "eval/videos").iterdir())) == 2
+
+
+def test_a_table_of_data_is_made_in_somebody_elses_environment(
+    dataset: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "train.yaml"
+    words = {"preset": "test", "batch": 4, "warmup": 1, "precision": "no", "threads": 1}
+    config.write_text(yaml.safe_dump(words | {"data": "", "out": ""}))
+    arguments = bench_data.Data(
+        data=dataset, config=config, steps=20, env=ENV, arms="random,weighted_real", ratio=0.2,
+        seeds="3", episodes=2, processes=1, work=tmp_path / "work", json=tmp_path / "table.json",
+        docs=tmp_path,
+    )  # fmt: skip
+    assert bench_data.main(arguments) == 0
+    record = json.loads((tmp_path / "table.json").read_text())
+    assert record["env"] == ENV and record["tasks"] == ["left", "right"]
+    assert [row["arm"] for row in record["rows"]] == ["random", "weighted_real"]
+    assert {len(wins) for row in record["rows"] for wins in row["outcomes"].values()} == {2}
+    assert f"evaluated in `{ENV}`" in (tmp_path / "table.md").read_text()
+    with pytest.raises(AdapterError, match="task of button: got pick"):
+        bench_data.main(replace(arguments, tasks="pick"))
 
 
 def test_data_of_two_robots_are_not_mixed(dataset: Path, tmp_path: Path) -> None:

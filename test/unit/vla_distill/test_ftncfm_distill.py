@@ -161,9 +161,10 @@ def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypa
     assert [row["arm"] for row in bench_run(elsewhere, known)] == ["k_center", "random"]
     assert made[3:] == ["random_0.05_1"] and cost(elsewhere, known)["trainings"] == 1
     assert [row["arm"] for row in more] == ["full", "random", "herding"]
-    for other in (replace(bench, episodes=7), replace(bench, train=replace(bench.train, steps=9))):
-        with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps)"):
-            list(bench_run(other))
+    longer = replace(bench.train, steps=9)
+    for other in ({"episodes": 7}, {"train": longer}, {"env": "metaworld"}):
+        with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps|env)"):
+            list(bench_run(replace(bench, **other)))
 
 
 def test_time_counts_until_a_step_is_done_and_no_longer(tmp_path, monkeypatch) -> None:

@@ -20,7 +20,10 @@ class Data:
         data: the dataset.
         config: YAML file of the full training run.
         steps: optimiser steps of the full run, instead of the file's.
-        tasks: that are trained and evaluated, separated by commas.
+        tasks: that are trained and evaluated, separated by commas; if empty pick, place and stack,
+            or all that the environment has.
+        env: a Gymnasium environment to evaluate in instead of the suite: metaworld, or
+            module:factory.
         arms: rows, separated by commas; all if empty.
         ratio: of the data.
         best: arms that are also run at --more-ratios, separated by commas.
@@ -40,7 +43,8 @@ class Data:
     data: Path
     config: Path = Path("config/train/small.yaml")
     steps: int | None = None
-    tasks: str = "pick,place,stack"
+    tasks: str = ""
+    env: str = ""
     arms: str = ""
     ratio: float = 0.05
     best: str = ""
@@ -55,6 +59,10 @@ class Data:
     work: Path = Path("runs/data")
     json: Path = Path("benchmarks/results/data_distillation.json")
     docs: Path = Path("docs/results")
+
+
+TASKS = "pick,place,stack"
+"""What base.yaml's policy cannot do yet."""
 
 
 def main(arguments: Data) -> int:
@@ -78,7 +86,8 @@ def main(arguments: Data) -> int:
         data=str(arguments.data),
         train=train,
         work=arguments.work,
-        tasks=tuple(words(arguments.tasks)),
+        tasks=_tasks(arguments),
+        env=arguments.env,
         ratio=arguments.ratio,
         best=tuple(words(arguments.best)),
         more_ratios=tuple(map(float, words(arguments.more_ratios))),
@@ -123,3 +132,12 @@ def main(arguments: Data) -> int:
     (arguments.docs / f"{target.stem}.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _tasks(arguments: Data) -> tuple[str, ...]:
+    """Those asked for; of the suite's, the names are looked at when the dataset is opened."""
+    if arguments.env:
+        from vla_distill.environments.description import load_description
+
+        return load_description(arguments.env).pick_tasks(arguments.tasks)
+    return tuple(words(arguments.tasks or TASKS))
