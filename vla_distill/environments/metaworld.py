@@ -39,6 +39,8 @@ VERBS = ("open", "close", "press", "insert", "pull", "push", "turn", "lock", "un
 """Words that say what to do; Meta-World's names put them after the thing."""
 CAMERAS = {"front": "corner4", "wrist": "gripperPOV"}
 """Our name of a camera, and Meta-World's."""
+INVERTED = ("corner4",)
+"""Cameras that hang upside down."""
 IMAGE_SIZE = 96
 EFFECTS = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 """Not drawn: without a GPU they make a picture take five times as long."""
@@ -98,7 +100,8 @@ class MetaWorldTask(gymnasium.Wrapper[Any, Any, Any, Any]):
         pictures = {}
         for name, camera in CAMERAS.items():
             self._renderer.update_scene(self.world.data, camera)
-            pictures[name] = self._renderer.render().copy()
+            picture = self._renderer.render()
+            pictures[name] = (picture[::-1, ::-1] if camera in INVERTED else picture).copy()
         return pictures
 
     def close(self) -> None:
