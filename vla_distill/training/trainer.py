@@ -99,6 +99,7 @@ class Trainer:
             parameter_groups(objective, config.weight_decay, config.optimizer == "muon"),
             lr=config.learning_rate,
             betas=(0.9, 0.95),
+            bf16=self.accelerator.mixed_precision == "bf16",
         )
         objective.train()  # a loaded network comes in eval mode
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
