@@ -35,7 +35,7 @@ from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy, policy_hash
 
 FULL, FULL_SHORT = "full", "full_short"
-BASELINE = "random"
+BASELINES = ("random", "stratified_random")
 """What a choice has to beat, with as much data."""
 EPISODES, SOFT, PIXELS, CHUNKS = "_episodes", "_soft", "_pixels", "_chunks"
 """At the end of an arm's name: it chooses whole episodes instead of frames; its samples get the
@@ -208,8 +208,8 @@ def run(
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Over seeds, by arm and ratio: mean success with its interval, spread of the seeds, times,
     success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task, and
-    ``difference``, paired, to random samples, as many of them (a short run on all data is held
-    against those of the main ratio); None where there are none."""
+    ``against``, paired, each of BASELINES with as many samples (a run on all data is held against
+    those of the main ratio), where there is one."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
@@ -226,7 +226,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "low": rate.low,
                 "high": rate.high,
                 "of_full": rate.value / base if base else None,
-                "difference": _against_random(own, rows),
+                "against": {
+                    name: found for name in BASELINES if (found := _against(name, own, rows))
+                },
                 "outcomes": {
                     task: "".join(row["outcomes"][task] for row in own)
                     for task in own[0]["outcomes"]
@@ -239,18 +241,18 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def _against_random(
-    own: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+def _against(
+    baseline: str, own: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> dict[str, float] | None:
-    """Paired difference to the rows of random samples, seed by seed."""
-    random = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == BASELINE}
-    main = next((ratio for ratio, _ in random), None)
+    """Paired difference to the rows of another arm, seed by seed."""
+    others = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == baseline}
+    main = next((ratio for ratio, _ in others), None)
     base: list[list[bool]] = []
     found: list[list[bool]] = []
     for row in own:
         ratio = main if row["arm"] in (FULL, FULL_SHORT) else row["ratio"]
-        if (ratio, row["seed"]) in random:
-            base.append(won(random[ratio, row["seed"]]))
+        if (ratio, row["seed"]) in others:
+            base.append(won(others[ratio, row["seed"]]))
             found.append(won(row))
     return asdict(over_seeds(base, found)) if found else None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from vla_distill.benchmark.data import BASELINES
 
 
 def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
@@ -26,9 +28,9 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         f" {machine['processor']}, {machine['cores']} cores. Made by `{record['command']}` at"
         f" commit {record['commit']}.",
         "",
-        "| arm | data | seeds | success [%] | of full's | against random | seeds' spread | training"
+        f"| arm | data | seeds | success [%] | of full's | {_heads()} | seeds' spread | training"
         " | preprocessing |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---" * (8 + len(BASELINES)) + "|",
         *map(_line, rows),
         "",
         "In brackets 95 % intervals: of one seed Wilson's of a rate and Newcombe's of a paired"
@@ -51,17 +53,25 @@ def _where(record: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     rate = f"{100 * row['success']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-    against = ""
-    if (found := row["difference"]) is not None:
-        low, high = 100 * found["low"], 100 * found["high"]
-        against = f"{100 * found['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    against = [_difference(row["against"].get(name)) for name in BASELINES]
     share = "" if row["of_full"] is None else f"{100 * row['of_full']:.0f} %"
     spread = f"{100 * row['seed_spread']:.1f}" if row["seeds"] > 1 else ""
     return (
         f"| {row['arm']} | {100 * row['ratio']:g} % | {row['seeds']} | {rate}"
-        f" | {share} | {against} | {spread}"
+        f" | {share} | {' | '.join(against)} | {spread}"
         f" | {row['train_seconds'] / 60:.1f} min | {row['preprocess_seconds'] / 60:.1f} min |"
     )
+
+
+def _heads() -> str:
+    return " | ".join(f"against `{name}`" for name in BASELINES)
+
+
+def _difference(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return ""
+    low, high = 100 * found["low"], 100 * found["high"]
+    return f"{100 * found['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:

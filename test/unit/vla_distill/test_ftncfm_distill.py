@@ -204,9 +204,13 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert (full["success"], full["seeds"], full["of_full"]) == (0.75, 2, 1.0)
     assert full["outcomes"] == {"reach": "11111100"}
     assert random["of_full"] == 1.0 and random["low"] < 0.75 < random["high"]
-    assert full["difference"]["value"] == 0.25  # seed 1 alone has random samples
-    assert random["difference"]["value"] == 0.0 and herding["difference"]["value"] == -0.25
-    assert more["difference"] is None  # no random tenth
+    assert full["against"]["random"]["value"] == 0.25  # seed 1 alone has random samples
+    assert random["against"]["random"]["value"] == 0.0
+    assert herding["against"]["random"]["value"] == -0.25
+    assert more["against"] == {}  # no random tenth
+    stratified = few | {"arm": "stratified_random", "outcomes": {"reach": "1001"}, "success": 0.5}
+    other = summarise([*rows, stratified])[2]["against"]
+    assert other["random"]["value"] == -0.25 and other["stratified_random"]["value"] == 0.0
     assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
     table = {"data": "d", "tasks": ["reach"], "episodes": 4, "rows": rows, "first_seed": 0}
