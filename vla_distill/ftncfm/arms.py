@@ -21,7 +21,8 @@ NOTHING, FEATURES, SCORES, CONTRAST = range(4)
 
 @dataclass(frozen=True)
 class Candidates:
-    """What there is to choose from; an arm may read what it ``needs``, the rest may be empty.
+    """What there is to choose from, in the dataset's order: neighbours are of one episode, and of one
+    moment. An arm may read what it ``needs``, the rest may be empty.
 
     Attributes:
         task: of each. Shape (M,), int64.
@@ -99,6 +100,23 @@ class PhaseBalanced:
         place = np.concatenate([np.arange(len(order)) for order in orders])
         # Groups take turns until all is taken; small ones are used up.
         return np.concatenate(orders)[np.argsort(place, kind="stable")[:count]]
+
+
+class Spread:
+    """One of every so many that follow each other, any: so of every episode, and of all its parts.
+
+    Not in the paper. Frames of a moment show the same and say the same, and the scenes that were
+    never shown are those in which the wrong thing is taken.
+    """
+
+    name: ClassVar[str] = "spread"
+    needs: ClassVar[int] = NOTHING
+    synthetic: ClassVar[bool] = False
+
+    def choose(self, candidates: Candidates, count: int, rng: Generator) -> NDArray[np.int64]:
+        """See :class:`Arm`."""
+        ends = np.linspace(0, len(candidates.task), count + 1).round().astype(np.int64)
+        return rng.permutation(rng.integers(ends[:-1], ends[1:]))
 
 
 class Herding:
@@ -206,7 +224,7 @@ class WeightedReal(WeightedContrast):
 ARMS: dict[str, type[Arm]] = {
     kind.name: kind
     for kind in (
-        Random, StratifiedRandom, PhaseBalanced, Herding, KCenter, TopInfluence,
+        Random, StratifiedRandom, PhaseBalanced, Spread, Herding, KCenter, TopInfluence,
         UniformNcfm, WeightedNcfm, WeightedContrast, WeightedReal,
     )
 }  # fmt: skip

@@ -41,8 +41,11 @@ def test_every_arm_keeps_its_budget_and_nothing_twice(candidates, name: str, cou
     np.testing.assert_array_equal(chosen, again)
 
 
-@pytest.mark.parametrize("name", sorted(set(ARMS) - {"random", "top_influence", "phase_balanced"}))
-def test_all_arms_but_three_keep_the_share_of_each_group(candidates, name: str) -> None:
+FREE = {"random", "top_influence", "phase_balanced", "spread"}
+
+
+@pytest.mark.parametrize("name", sorted(set(ARMS) - FREE))
+def test_all_arms_but_four_keep_the_share_of_each_group(candidates, name: str) -> None:
     chosen = get_arm(name).choose(candidates, 40, np.random.default_rng(1))
     for group in np.unique(candidates.group):
         whole = (candidates.group == group).mean()
@@ -54,6 +57,12 @@ def test_a_balanced_choice_takes_equally_many_until_a_group_is_used_up(candidate
     few = replace(candidates, group=group)
     chosen = get_arm("phase_balanced").choose(few, 43, np.random.default_rng(1))
     assert np.bincount(group[chosen]).tolist() == [3, 20, 20]
+
+
+def test_spread_takes_of_every_episode_and_of_all_its_parts(candidates) -> None:
+    chosen = np.sort(get_arm("spread").choose(candidates, 40, np.random.default_rng(1)))
+    assert np.array_equal(chosen // 5, np.arange(40))  # 40 runs of five neighbours each
+    assert len(np.unique(chosen % 5)) > 1
 
 
 def test_herding_keeps_means_as_no_random_choice_does(candidates) -> None:
