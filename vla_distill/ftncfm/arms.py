@@ -21,7 +21,7 @@ NOTHING, FEATURES, SCORES, CONTRAST = range(4)
 
 @dataclass(frozen=True)
 class Candidates:
-    """What there is to choose from, in the dataset's order: neighbours are of one episode, and of one
+    """What there is to choose from, in the dataset's order: neighbours are of one episode and
     moment. An arm may read what it ``needs``, the rest may be empty.
 
     Attributes:
