@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 
 from vla_distill.benchmark.comparison import won
+from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.evaluation.statistics import over_seeds, rate_over_seeds, wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
 from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
+from vla_distill.ftncfm.lean import lean
 from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.pool import open_pool
 from vla_distill.ftncfm.workfolder import agree
@@ -99,7 +102,8 @@ class DataBenchConfig:
         seeds: of split, guide, choice and training.
         episodes: evaluated a task.
         first_seed: of the evaluation.
-        teacher: folder of the policy that arms which end in ``_soft`` ask.
+        teacher: folder of the policy that arms which end in ``_soft`` ask, and that all labels are
+            held against; empty for none.
         processes: that train, score and evaluate.
     """
 
@@ -122,6 +126,8 @@ class DataBenchConfig:
         for arm in (*self.arms, *self.best):
             if arm not in (FULL, FULL_SHORT):
                 get_arm(chooser(arm))
+            if arm.endswith(SOFT) and not self.teacher:
+                raise DataDistillationError(f"teacher of {arm}", got="none", expected="--teacher")
 
     def pilot(self) -> DataBenchConfig:
         """A tenth of it, in a folder of its own."""
@@ -184,7 +190,8 @@ def run(
     Yields:
         ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``, ``episodes``,
         ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept, ``outcomes`` by
-        task, ``start`` (hash of the policy that training began with, if with one).
+        task, ``start`` (hash of the policy that training began with, if with one), ``lean`` (of
+        :func:`~vla_distill.ftncfm.lean.lean`, if there is a teacher).
 
     Raises:
         DataDistillationError: the work folder is of another table.
@@ -207,7 +214,8 @@ def run(
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Over seeds, by arm and ratio: mean success with its interval, spread of the seeds, times,
-    success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task, and
+    success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task,
+    ``lean`` of each seed, and
     ``against``, paired, each of BASELINES with as many samples (a run on all data is held against
     those of the main ratio), where there is one."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
@@ -234,6 +242,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     for task in own[0]["outcomes"]
                 },
                 "seed_spread": float(np.std([row["success"] for row in own])),
+                "lean": [row["lean"] for row in own if row.get("lean")],
                 "train_seconds": float(np.mean([row["train_seconds"] for row in own])),
                 "preprocess_seconds": float(np.mean([row["preprocess_seconds"] for row in own])),
             }
@@ -265,6 +274,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
     if cell.whole:
         pool = open_pool(config.data, config.tasks)
         preprocess, samples = 0.0, len(pool.rows) + len(pool.held_out)
+        frames, rows = pool.frames, pool.rows
     else:
         small = DistillDataConfig(
             data=config.data,
@@ -282,6 +292,8 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         summary = distill_data(small, make_executor(config.processes), progress)
         preprocess, samples = summary["preprocess_seconds"], summary["kept_samples"]
         train = replace(train, data=[str(small.out)])
+        frames, _ = open_frames([small.out], progress)
+        rows = np.arange(len(frames))
     launch("train", train.to_dict(), config.processes)
     found = evaluate(
         functools.partial(load_policy, folder / "train" / "policy"),
@@ -314,6 +326,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "samples": samples,
         "start": policy_hash(Path(train.init)) if train.init else "",
         "outcomes": outcomes,
+        "lean": lean(frames, rows, config.teacher, cell.seed) if config.teacher else {},
     }
 
 

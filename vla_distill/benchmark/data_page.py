@@ -28,15 +28,17 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         f" {machine['processor']}, {machine['cores']} cores. Made by `{record['command']}` at"
         f" commit {record['commit']}.",
         "",
-        f"| arm | data | seeds | success [%] | of full's | {_heads()} | seeds' spread | training"
-        " | preprocessing |",
-        "|---" * (8 + len(BASELINES)) + "|",
+        f"| arm | data | seeds | success [%] | of full's | {_heads()} | seeds' spread"
+        " | labels lean | training | preprocessing |",
+        "|---" * (9 + len(BASELINES)) + "|",
         *map(_line, rows),
         "",
         "In brackets 95 % intervals: of one seed Wilson's of a rate and Newcombe's of a paired"
         " difference, which do not cover that trainings differ; of several a bootstrap over seeds"
         " and episodes. Differences and the seeds' spread (standard deviation) in points. Samples"
-        " are frames with the chunk that followed; the ratio counts frames.",
+        " are frames with the chunk that followed; the ratio counts frames. Labels lean: length of"
+        " the mean deviation of the commanded positions from what the teacher says of the same"
+        " frames, and the standard error of one seed's.",
         "",
         "## By task",
         "",
@@ -58,7 +60,7 @@ def _line(row: dict[str, Any]) -> str:
     spread = f"{100 * row['seed_spread']:.1f}" if row["seeds"] > 1 else ""
     return (
         f"| {row['arm']} | {100 * row['ratio']:g} % | {row['seeds']} | {rate}"
-        f" | {share} | {' | '.join(against)} | {spread}"
+        f" | {share} | {' | '.join(against)} | {spread} | {_lean(row['lean'])}"
         f" | {row['train_seconds'] / 60:.1f} min | {row['preprocess_seconds'] / 60:.1f} min |"
     )
 
@@ -72,6 +74,13 @@ def _difference(found: Mapping[str, float] | None) -> str:
         return ""
     low, high = 100 * found["low"], 100 * found["high"]
     return f"{100 * found['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _lean(found: Sequence[Mapping[str, float]]) -> str:
+    if not found:
+        return ""
+    mean, error = (sum(each[key] for each in found) / len(found) for key in ("mm", "error_mm"))
+    return f"{mean:.1f} ± {error:.1f} mm"
 
 
 def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:

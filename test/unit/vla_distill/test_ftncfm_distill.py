@@ -28,6 +28,7 @@ from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import Here
 from vla_distill.ftncfm.gradients import Guide
+from vla_distill.ftncfm.lean import lean
 from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.relabel import mean_chunks
 from vla_distill.ftncfm.workfolder import spent, stopwatch
@@ -115,6 +116,22 @@ def test_soft_labels_are_the_teachers_and_only_the_labels_change(tmp_path: Path)
     np.testing.assert_allclose(told.chunks(rows, 16), wanted, atol=1e-5)
     assert not np.allclose(told.chunks(rows, 16), recorded.chunks(rows, 16), atol=1e-3)
     assert told.chunk_mask(rows, 16).all()
+
+
+def test_labels_that_lie_to_one_side_are_found(tmp_path: Path) -> None:
+    folder = str(save_policy(VlaPolicy.random("test", seed=3), tmp_path / "teacher"))
+    one = config(tmp_path, arm="random", ratio=0.6, teacher=folder)
+    run(one)
+    store, _ = open_frames([one.out], progress=False)
+    rows = np.arange(len(store))
+    straight = lean(store, rows, folder, seed=5)  # other noise than the labels were drawn with
+    assert straight["mm"] < 5 * straight["error_mm"]
+    assert store.chosen is not None
+    store.chosen.chunk[..., 1] += 0.01
+    tilted = lean(store, rows, folder, seed=5)
+    assert tilted["mm"] == pytest.approx(10.0, abs=straight["mm"])
+    recorded = lean(open_frames([one.data], progress=False)[0], rows, folder)
+    assert recorded["mm"] > 5 * recorded["error_mm"]  # an untrained policy knows nothing
 
 
 def test_synthetic_samples_have_no_teacher(tmp_path: Path) -> None:
@@ -214,6 +231,8 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
     table = {"data": "d", "tasks": ["reach"], "episodes": 4, "rows": rows, "first_seed": 0}
+    tilted = [row | {"lean": {"mm": mm, "error_mm": 0.5}} for row, mm in zip(rows, (1.0, 3.0))]
+    assert "| 2.0 ± 0.5 mm |" in page(table | origin | {"steps": 10}, summarise(tilted))
     text = page(table | origin | {"steps": 10}, summarise(rows))
     assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
     assert "| herding | 10 % | 4 of 4 |" in text

@@ -31,7 +31,8 @@ class Data:
         seeds: of split, guide, choice and training, separated by commas.
         episodes: evaluated a task and seed.
         first_seed: of the evaluation; choose arms on other seeds than those that are reported.
-        teacher: folder of the policy that arms which end in _soft ask.
+        teacher: folder of the policy that arms which end in _soft ask, and that all labels are held
+            against; if empty checkpoints/teacher, or none in another environment.
         processes: that train, score and evaluate; 0 takes one a core.
         pilot: a tenth of steps and episodes, one seed, in a folder of its own.
         cost_only: say what it costs, and stop.
@@ -52,7 +53,7 @@ class Data:
     seeds: str = "42,123,1024"
     episodes: int = 100
     first_seed: int = 0
-    teacher: Path = Path("checkpoints/teacher")
+    teacher: str = ""
     processes: int = 0
     pilot: bool = False
     cost_only: bool = False
@@ -63,6 +64,7 @@ class Data:
 
 TASKS = "pick,place,stack"
 """What base.yaml's policy cannot do yet."""
+TEACHER = "checkpoints/teacher"
 
 
 def main(arguments: Data) -> int:
@@ -94,7 +96,7 @@ def main(arguments: Data) -> int:
         seeds=tuple(map(int, words(arguments.seeds))),
         episodes=arguments.episodes,
         first_seed=arguments.first_seed,
-        teacher=str(arguments.teacher),
+        teacher=arguments.teacher or ("" if arguments.env else TEACHER),
         processes=arguments.processes or cores(),
     )
     if arms := words(arguments.arms):
