@@ -194,14 +194,15 @@ def run(
         :func:`~vla_distill.ftncfm.lean.lean`, if there is a teacher).
 
     Raises:
-        DataDistillationError: the work folder is of another table.
+        DataDistillationError: the work folder is of another table, or a seed's known rows began
+            with another policy than the missing ones would.
     """
     agree(config.work, config.conditions())
     rows = {Run(row["arm"], row["ratio"], row["seed"]): dict(row) for row in known}
+    missing = [cell for cell in config.runs() if cell not in rows]
+    _same_start(config, {cell.seed for cell in missing}, rows.values())
     yield from rows.values()
-    for cell in config.runs():
-        if cell in rows:
-            continue
+    for cell in missing:
         path = config.work / "rows" / f"{cell.name}.json"
         if not path.is_file():
             row = _cell(config, cell, progress)
@@ -266,6 +267,25 @@ def _against(
     return asdict(over_seeds(base, found)) if found else None
 
 
+def _same_start(
+    config: DataBenchConfig, seeds: set[int], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """A seed's rows are compared with each other, so all of them begin with the same policy."""
+    others = {row["start"] for row in rows if row["seed"] in seeds}
+    if others and (start := _start(config.train)) not in others:
+        raise DataDistillationError(
+            f"{config.train.init or 'from scratch'}: policy",
+            got=start,
+            expected=f"{', '.join(sorted(others))}, which the rows of these seeds began with; or"
+            " other --seeds",
+        )
+
+
+def _start(train: TrainConfig) -> str:
+    """Hash of the policy that training begins with; empty if with none."""
+    return policy_hash(Path(train.init)) if train.init else ""
+
+
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
     shared = config.work / f"seed_{cell.seed}"
     folder = config.work / "runs" / cell.name
@@ -324,7 +344,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "preprocess_seconds": preprocess,
         "steps": train.steps,
         "samples": samples,
-        "start": policy_hash(Path(train.init)) if train.init else "",
+        "start": _start(train),
         "outcomes": outcomes,
         "lean": lean(frames, rows, config.teacher, cell.seed) if config.teacher else {},
     }

@@ -173,11 +173,14 @@ def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypa
     list(bench_run(bench))
     more = list(bench_run(replace(bench, arms=(FULL, "random", "herding"))))
     assert made == ["full_1_1", "random_0.05_1", "herding_0.05_1"]
-    known = [{"arm": "k_center", "ratio": 0.05, "seed": 1}]
+    known = [{"arm": "k_center", "ratio": 0.05, "seed": 1, "start": ""}]
     elsewhere = replace(bench, work=tmp_path / "elsewhere", arms=("k_center", "random"))
     assert [row["arm"] for row in bench_run(elsewhere, known)] == ["k_center", "random"]
     assert made[3:] == ["random_0.05_1"] and cost(elsewhere, known)["trainings"] == 1
     assert [row["arm"] for row in more] == ["full", "random", "herding"]
+    with pytest.raises(DataDistillationError, match="from scratch: policy: got , expected abc"):
+        list(bench_run(elsewhere, [known[0] | {"start": "abc"}]))
+    assert list(bench_run(elsewhere, [known[0] | {"start": "abc", "seed": 2}]))
     longer = replace(bench.train, steps=9)
     for other in ({"episodes": 7}, {"train": longer}, {"env": "metaworld"}):
         with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps|env)"):
