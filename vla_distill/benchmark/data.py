@@ -43,6 +43,8 @@ BASELINES = ("random", "stratified_random")
 EPISODES, SOFT, PIXELS, CHUNKS = "_episodes", "_soft", "_pixels", "_chunks"
 """At the end of an arm's name: it chooses whole episodes instead of frames; its samples get the
 teacher's chunks; of synthetic samples only the pixels are moved; only the chunks are."""
+ROWS = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES, "random" + SOFT)
+"""What is compared at the main ratio if nothing else is asked for."""
 SHORT = 5
 """A small set's training is so many times shorter than the full one."""
 SEEDS = (42, 123, 1024)
@@ -112,7 +114,7 @@ class DataBenchConfig:
     work: Path
     tasks: tuple[str, ...]
     env: str = ""
-    arms: tuple[str, ...] = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES, "random" + SOFT)
+    arms: tuple[str, ...] = ROWS
     ratio: float = 0.05
     best: tuple[str, ...] = ()
     more_ratios: tuple[float, ...] = (0.01, 0.1)

@@ -24,7 +24,8 @@ class Data:
             or all that the environment has.
         env: a Gymnasium environment to evaluate in instead of the suite: metaworld, or
             module:factory.
-        arms: rows, separated by commas; all if empty.
+        arms: rows, separated by commas; all if empty, but none that needs a teacher if there is
+            none.
         ratio: of the data.
         best: arms that are also run at --more-ratios, separated by commas.
         more_ratios: separated by commas.
@@ -70,10 +71,17 @@ TEACHER = "checkpoints/teacher"
 def main(arguments: Data) -> int:
     """Run, print and write; the numbers after every row."""
     import os
-    from dataclasses import replace
 
     os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples and episodes need no screen
-    from vla_distill.benchmark.data import DataBenchConfig, cost, run, step_seconds, summarise
+    from vla_distill.benchmark.data import (
+        ROWS,
+        SOFT,
+        DataBenchConfig,
+        cost,
+        run,
+        step_seconds,
+        summarise,
+    )
     from vla_distill.benchmark.data_page import page
     from vla_distill.evaluation.machine import cores
     from vla_distill.training.config import TrainConfig
@@ -84,23 +92,24 @@ def main(arguments: Data) -> int:
         out=str(arguments.work),
         steps=arguments.steps,
     )
+    teacher = arguments.teacher or ("" if arguments.env else TEACHER)
+    rows = [name for name in ROWS if teacher or not name.endswith(SOFT)]
     config = DataBenchConfig(
         data=str(arguments.data),
         train=train,
         work=arguments.work,
         tasks=_tasks(arguments),
         env=arguments.env,
+        arms=tuple(words(arguments.arms) or rows),
         ratio=arguments.ratio,
         best=tuple(words(arguments.best)),
         more_ratios=tuple(map(float, words(arguments.more_ratios))),
         seeds=tuple(map(int, words(arguments.seeds))),
         episodes=arguments.episodes,
         first_seed=arguments.first_seed,
-        teacher=arguments.teacher or ("" if arguments.env else TEACHER),
+        teacher=teacher,
         processes=arguments.processes or cores(),
     )
-    if arms := words(arguments.arms):
-        config = replace(config, arms=tuple(arms))
     config = config.pilot() if arguments.pilot else config
     target = arguments.json.with_stem(arguments.json.stem + "_pilot" * arguments.pilot)
     known = standing(target, config.conditions()).get("rows", [])
