@@ -37,6 +37,7 @@ from vla_distill.errors import DistillError
 from vla_distill.evaluation.cause import TIMED_OUT
 from vla_distill.evaluation.episode import EpisodeSpec
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
+from vla_distill.ftncfm.errors import DataDistillationError
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import ActionChunk, Memory, Observation
 from vla_policy.model.policy import VlaPolicy
@@ -306,20 +307,26 @@ def test_a_table_of_data_is_made_in_somebody_elses_environment(
 ) -> None:
     config = tmp_path / "train.yaml"
     words = {"preset": "test", "batch": 4, "warmup": 1, "precision": "no", "threads": 1}
-    config.write_text(yaml.safe_dump(words | {"data": "", "out": ""}))
+    words |= {"data": str(dataset), "out": str(tmp_path / "teacher"), "steps": 2}
+    config.write_text(yaml.safe_dump(words))
+    assert train_cli.main(train_cli.Arguments(str(config))) == 0
     arguments = bench_data.Data(
-        data=dataset, config=config, steps=20, env=ENV, arms="random,weighted_real", ratio=0.2,
+        data=dataset, config=config, steps=20, env=ENV, arms="random_soft,weighted_real", ratio=0.2,
         seeds="3", episodes=2, processes=1, work=tmp_path / "work", json=tmp_path / "table.json",
-        docs=tmp_path,
+        docs=tmp_path, teacher=str(tmp_path / "teacher/policy"),
     )  # fmt: skip
     assert bench_data.main(arguments) == 0
     record = json.loads((tmp_path / "table.json").read_text())
     assert record["env"] == ENV and record["tasks"] == ["left", "right"]
-    assert [row["arm"] for row in record["rows"]] == ["random", "weighted_real"]
+    assert [row["arm"] for row in record["rows"]] == ["random_soft", "weighted_real"]
+    soft, recorded = (row["lean"]["mm"] for row in record["rows"])
+    assert soft < recorded  # the labels are the teacher's own
     assert {len(wins) for row in record["rows"] for wins in row["outcomes"].values()} == {2}
     assert f"evaluated in `{ENV}`" in (tmp_path / "table.md").read_text()
     with pytest.raises(AdapterError, match="task of button: got pick"):
         bench_data.main(replace(arguments, tasks="pick"))
+    with pytest.raises(DataDistillationError, match="teacher of random_soft: got none"):
+        bench_data.main(replace(arguments, teacher=""))
 
 
 def test_data_of_two_robots_are_not_mixed(dataset: Path, tmp_path: Path) -> None:
