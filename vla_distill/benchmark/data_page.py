@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vla_distill.benchmark.data import BASELINES
+from vla_distill.benchmark.data_summary import BASELINES
 
 
 def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
@@ -14,9 +14,10 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     Args:
         record: ``tasks``, ``episodes``, ``first_seed``, ``steps``, ``data``, ``rows``, and where it
             comes from: ``command``, ``commit``, ``machine``.
-        rows: as of :func:`vla_distill.benchmark.data.summarise`.
+        rows: as of :func:`vla_distill.benchmark.data_summary.summarise`.
     """
     seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in record["rows"]))
     machine = record["machine"]
     lines = [
         "# Teaching with less data",
@@ -25,8 +26,8 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         f" {record['episodes']} episodes a"
         f" task and training, from seed {record['first_seed']} on, all rows on the same; training"
         f" seeds {seeds}; `full` takes {record['steps']} optimiser steps, all others a fifth;"
-        f" {machine['processor']}, {machine['cores']} cores. Made by `{record['command']}` at"
-        f" commit {record['commit']}.",
+        f" {machine['processor']}, {machine['cores']} cores; rows of commit {commits}. Made by"
+        f" `{record['command']}`.",
         "",
         f"| arm | data | seeds | success [%] | of full's | {_heads()} | seeds' spread"
         " | labels lean | training | preprocessing |",

@@ -17,10 +17,10 @@ from vla_distill.benchmark.data import (
     Run,
     cost,
     matching,
-    summarise,
 )
 from vla_distill.benchmark.data import run as bench_run
 from vla_distill.benchmark.data_page import page
+from vla_distill.benchmark.data_summary import summarise
 from vla_distill.dataset import DatasetError
 from vla_distill.dataset.source import open_frames
 from vla_distill.ftncfm.arms import ARMS
@@ -211,7 +211,14 @@ def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
 
 
 def test_seeds_are_pooled_and_compared_with_full() -> None:
-    row = {"train_seconds": 60.0, "preprocess_seconds": 6.0, "ratio": 1.0, "episodes": 4, "seed": 1}
+    row = {
+        "commit": "c",
+        "train_seconds": 60.0,
+        "preprocess_seconds": 6.0,
+        "ratio": 1.0,
+        "episodes": 4,
+        "seed": 1,
+    }
     few = row | {"ratio": 0.05}
     rows = [
         row | {"arm": "full", "outcomes": {"reach": "1111"}, "success": 1.0},
@@ -232,11 +239,12 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     other = summarise([*rows, stratified])[2]["against"]
     assert other["random"]["value"] == -0.25 and other["stratified_random"]["value"] == 0.0
     assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
-    origin = {"command": "vla", "commit": "1", "machine": {"processor": "one", "cores": 2}}
+    origin = {"command": "vla", "machine": {"processor": "one", "cores": 2}}
     table = {"data": "d", "tasks": ["reach"], "episodes": 4, "rows": rows, "first_seed": 0}
     tilted = [row | {"lean": {"mm": mm, "error_mm": 0.5}} for row, mm in zip(rows, (1.0, 3.0))]
     assert "| 2.0 ± 0.5 mm |" in page(table | origin | {"steps": 10}, summarise(tilted))
     text = page(table | origin | {"steps": 10}, summarise(rows))
+    assert "rows of commit c." in text
     assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
     assert "| herding | 10 % | 4 of 4 |" in text
     assert "| random | 5 % | 1 | 75.0" in text and "nan" not in page(

@@ -80,9 +80,9 @@ def main(arguments: Data) -> int:
         cost,
         run,
         step_seconds,
-        summarise,
     )
     from vla_distill.benchmark.data_page import page
+    from vla_distill.benchmark.data_summary import summarise
     from vla_distill.evaluation.machine import cores
     from vla_distill.training.config import TrainConfig
 
