@@ -38,6 +38,8 @@ EVERY = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 PICTURES = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 FLUSH_PERIOD = 1.0
 STATE, MARK = "ee_state", "episode_mark"
+STAMP = slice(4, 12)
+"""Where the header's stamp lies in a message's bytes."""
 
 
 class Topic(NamedTuple):
@@ -147,7 +149,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
             return
         new = name not in self._last
         if topic.stamped:
-            if not new and self._last[name] == raw:
+            if not new and _same(topic.kind, self._last[name], raw):
                 # In lockstep or paused, what was said is said again for those who came late.
                 self._repeated += 1
                 return
@@ -217,6 +219,19 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         if kind == EpisodeMark.START:
             mark.instruction, mark.task = self.settings.instruction, self.settings.task
         return mark
+
+
+def _same(kind: type[Any], one: bytes, other: bytes) -> bool:
+    """Whether two messages that begin with a header say the same.
+
+    Their bytes may differ nevertheless: those that fill up to an alignment are not set, and hold
+    whatever was there before.
+    """
+    if one == other:
+        return True
+    if one[STAMP] != other[STAMP]:
+        return False
+    return deserialize_message(one, kind) == deserialize_message(other, kind)
 
 
 def _type(kind: type[Any]) -> str:

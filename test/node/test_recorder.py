@@ -13,6 +13,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -144,6 +145,20 @@ def test_what_is_said_again_is_written_once_but_an_instruction_each_time(studio,
     assert studio.count("ee_state") == 2 and studio.count("camera/front/image_raw") == 1
     assert studio.count("instruction") == 2
     assert studio.recorder._repeated == 4
+
+
+def test_bytes_between_the_fields_do_not_make_another_message(studio):
+    message = EndEffectorState(gripper=0.04)
+    set_stamp(message.header.stamp, 1.0)
+    told = serialize_message(message)
+    filled = bytearray(told)
+    filled[17:20] = b"abc"  # behind the empty frame_id, up to the first pose
+    other = bytearray(told)
+    other[4] ^= 1  # another second
+    assert deserialize_message(bytes(filled), EndEffectorState) == message
+    for raw in (told, bytes(filled), bytes(other)):
+        studio.say(studio.states, raw)
+    assert studio.count("ee_state") == 2 and studio.recorder._repeated == 1
 
 
 def test_a_bag_that_exists_is_not_touched_and_without_a_message_there_is_none(tmp_path):
