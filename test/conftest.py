@@ -1,7 +1,8 @@
-"""What holds for all tests: the folder gives the marker, and ROS traffic never crosses tests."""
+"""What holds for all tests: the folder gives the marker, ROS traffic never crosses, none hangs."""
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import importlib.util
 import itertools
@@ -17,6 +18,8 @@ LEVELS = ("unit", "contract", "node", "launch", "system")
 ROS_LEVELS = ("node", "launch", "system")
 # A test that hangs fails after this long [s]; `@pytest.mark.timeout(...)` overrides it.
 TIMEOUTS = {"unit": 60, "contract": 60, "node": 90, "launch": 180, "system": 400}
+# pytest-timeout needs Python's lock; a test that hangs with it held is ended this much later [s].
+GRACE = 30
 # Higher domains reach into the ports that Linux hands out to programs.
 DOMAINS = range(1, 101)
 
@@ -28,6 +31,14 @@ def level(item: pytest.Item) -> str:
     """The folder below test/ that the item lies in."""
     parts = item.path.relative_to(Path(__file__).parent).parts
     return parts[0] if parts[0] in LEVELS else "unit"
+
+
+_stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real stderr: what a test writes is caught, and lost where it hangs."""
+    config.stash[_stderr] = os.dup(2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,9 +85,20 @@ _held: dict[str, IO[str]] = {}
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Give each test a ROS domain of its own, on this machine; its child processes inherit it."""
-    if level(item) not in ROS_LEVELS:
+    """Give each ROS test a domain of its own, which its child processes inherit; end what hangs."""
+    if level(item) in ROS_LEVELS:
+        _isolate(item)
+    marker = item.get_closest_marker("timeout")
+    assert marker is not None
+    limit = marker.args[0] + GRACE
+    faulthandler.dump_traceback_later(limit, exit=True, file=item.config.stash[_stderr])
+    try:
         return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _isolate(item: pytest.Item) -> None:
     key = str(item.path) if shares_ros(item) else item.nodeid
     if key not in _held:
         for lock in _held.values():
@@ -85,7 +107,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         domain, _held[key] = acquire_domain()
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    return (yield)
+    if importlib.util.find_spec("rclpy"):
+        from vla_policy_node.shared_memory import remove_unfinished_ports
+
+        remove_unfinished_ports()  # tests kill processes
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -21,7 +21,6 @@ from typing import Any
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from mcap.reader import make_reader
-from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -34,6 +33,7 @@ from vla_msgs.msg import ActionChunk, ArmStatus, EndEffectorCommand, EndEffector
 from vla_policy.bag_writer import BagWriter
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
+from vla_policy_node.shared_memory import open_context
 
 POLICY = "policy_node"
 RESEND_PERIOD = 2.0
@@ -102,8 +102,7 @@ class BagPlayer:
     """
 
     def __init__(self, namespace: str, answers: BagWriter, timeout: float) -> None:
-        self._context = Context()
-        self._context.init()
+        self._context = open_context()
         self._node = Node("bag_player", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

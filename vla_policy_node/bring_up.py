@@ -20,6 +20,7 @@ from lifecycle_msgs.msg import Transition
 from vla_arm.joint_table import get_arm
 from vla_arm.urdf import urdf
 from vla_policy_node.lifecycle import LAUNCHED
+from vla_policy_node.shared_memory import remove_unfinished_ports
 
 REMAPPINGS = [("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")]
 """With a namespace, each robot has a clock and transforms of its own."""
@@ -51,6 +52,8 @@ def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> 
         )
 
     return [
+        # Before launch joins the graph itself, to tell the node what to do.
+        OpaqueFunction(function=_mend_shared_memory),
         on("inactive", _change(node, Transition.TRANSITION_ACTIVATE), "configuring"),
         on("active", LogInfo(msg=f"{executable} is active")),
         on("unconfigured", EmitEvent(event=failed), "configuring"),
@@ -126,6 +129,10 @@ def text(name: str) -> ParameterValue:
 def boolean(name: str) -> ParameterValue:
     """A launch argument as a boolean parameter."""
     return ParameterValue(LaunchConfiguration(name), value_type=bool)
+
+
+def _mend_shared_memory(context: Any) -> None:
+    remove_unfinished_ports()
 
 
 def _change(node: LifecycleNode, transition: int) -> EmitEvent:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.action.client import ActionClient
-from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -26,6 +25,7 @@ from vla_policy.conversions import seconds
 from vla_policy.image_conversion import image_to_rgb
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, LATCHED
+from vla_policy_node.shared_memory import open_context
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ class SimulationClient:
         on_overview: Callable[[NDArray[np.uint8], float], None] | None = None,
         domain_id: int | None = None,
     ) -> None:
-        self._context = Context()
-        self._context.init(domain_id=domain_id)
+        self._context = open_context(domain_id=domain_id)
         self._node = Node(
             "simulation_client",
             namespace=namespace,

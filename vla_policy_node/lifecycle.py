@@ -29,6 +29,7 @@ from rclpy.timer import Timer
 
 from vla_policy_node import parameters
 from vla_policy_node.qos import REPORT
+from vla_policy_node.shared_memory import remove_unfinished_ports
 
 S = TypeVar("S")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -229,6 +230,7 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
     One thread takes all messages: with the nodes in processes of their own this is rclpy's fastest
     executor.
     """
+    remove_unfinished_ports()
     rclpy.init(
         args=list(sys.argv if arguments is None else arguments),
         # ROS's own handler would close the graph before the node can tell the arm to hold.

@@ -23,7 +23,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -34,6 +33,7 @@ from vla_policy.conversions import pose_from_message, seconds
 from vla_policy.image_conversion import image_to_rgb
 from vla_policy_node.client import SimulationClient
 from vla_policy_node.errors import NodeError
+from vla_policy_node.shared_memory import open_context
 
 CAMERAS = ("overview", "front", "wrist")
 STAGES = ("vision", "language", "head", "total")
@@ -51,8 +51,7 @@ class Recorder:
     """
 
     def __init__(self, namespace: str = "") -> None:
-        self._context = Context()
-        self._context.init()
+        self._context = open_context()
         self._node = Node("session_recorder", namespace=namespace, context=self._context)
         self._lock = threading.Condition()
         self._folder: Path | None = None

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
@@ -32,6 +31,7 @@ from vla_policy import conversions
 from vla_policy_node import clock
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
+from vla_policy_node.shared_memory import open_context
 from vla_policy_node.teleop import HELP, Gamepad, Keyboard, Steering
 
 MARKS = {
@@ -164,8 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (arguments.gamepad or sys.stdin.isatty()):
         print("error: keys need a terminal: `ros2 run lean_vla teleop` there", file=sys.stderr)
         return 1
-    context = Context()
-    context.init(args=words)
+    context = open_context(words)
     steering = Steering(arguments.speed, arguments.turn)
     node = TeleopNode(arguments.gamepad, steering, context=context)
     executor = SingleThreadedExecutor(context=context)
