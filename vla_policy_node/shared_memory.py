@@ -3,7 +3,7 @@
 A port is a file that its first user creates, sizes and fills. Where that user is killed in
 between, whoever opens the port next waits for the rest without end (Fast DDS 2.14, its issue 3878),
 in rclpy with Python's lock held, so that not even Ctrl-C helps. The ports from 7000 on are shared
-by all domains of a machine: one such file stops the third or fourth ROS process that anybody starts.
+by all domains of a machine: one such file stops the third or fourth ROS process that is started.
 """
 
 from __future__ import annotations
