@@ -16,18 +16,21 @@ from pathlib import Path
 
 from rclpy.context import Context
 
+from vla_policy_node.clock import steady
+
 FOLDER = Path("/dev/shm")
 _PORT = re.compile(r"fast(rtps|dds)_port\d+")
 _INITIALIZED = 2
 """Boost.Interprocess writes this number into the first word when a segment is whole."""
-_AGE = 1.0
+_PATIENCE = 1.0
 """Making a port takes less than a millisecond; what is unfinished for so long stays so [s]."""
 
 
 def remove_unfinished_ports(folder: Path = FOLDER) -> list[Path]:
     """Remove the ports whose makers died over them, and say so on stderr.
 
-    Call it before this process joins the graph. A port that somebody else owns is only named.
+    Call it before this process joins the graph. Where there is such a port it takes a second, in
+    which its maker, if alive, would finish it. A port that another user owns is only named.
 
     Args:
         folder: where Fast DDS keeps its shared memory.
@@ -38,7 +41,7 @@ def remove_unfinished_ports(folder: Path = FOLDER) -> list[Path]:
     removed = []
     for path in sorted(folder.glob("fast*_port*")):
         try:
-            if not _PORT.fullmatch(path.name) or not _is_unfinished(path):
+            if not _PORT.fullmatch(path.name) or not _stays_unfinished(path):
                 continue
             path.unlink()
         except FileNotFoundError:
@@ -65,9 +68,16 @@ def open_context(args: Sequence[str] | None = None, *, domain_id: int | None = N
     return context
 
 
+def _stays_unfinished(path: Path) -> bool:
+    end = steady() + _PATIENCE
+    while _is_unfinished(path):
+        if steady() > end:
+            return True
+        time.sleep(_PATIENCE / 50)
+    return False
+
+
 def _is_unfinished(path: Path) -> bool:
-    if time.time() - path.stat().st_mtime < _AGE:
-        return False
     try:
         with path.open("rb") as file:
             word = file.read(4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,9 @@ WHOLE = (2).to_bytes(4, "little") + bytes(60)
 EMPTY, BLANK, BEGUN = b"", bytes(64), (1).to_bytes(4, "little") + bytes(60)
 
 
-def leave(folder: Path, name: str, content: bytes, age: float = 60.0) -> Path:
+def leave(folder: Path, name: str, content: bytes) -> Path:
     path = folder / name
     path.write_bytes(content)
-    modified = path.stat().st_mtime - age
-    os.utime(path, (modified, modified))
     return path
 
 
@@ -30,10 +28,18 @@ def test_a_port_that_nobody_will_finish_is_removed_and_named(tmp_path, capsys, n
     assert remove_unfinished_ports(tmp_path) == []
 
 
-def test_what_is_whole_or_being_made_or_no_port_stays(tmp_path, capsys):
+def test_a_port_that_is_just_being_made_stays(tmp_path, capsys):
+    path = leave(tmp_path, "fastrtps_port7002", EMPTY)
+    maker = threading.Timer(0.3, path.write_bytes, [WHOLE])
+    maker.start()
+    assert remove_unfinished_ports(tmp_path) == []
+    maker.join()
+    assert path.read_bytes() == WHOLE and capsys.readouterr().err == ""
+
+
+def test_what_is_whole_or_no_port_stays(tmp_path, capsys):
     kept = [
         leave(tmp_path, "fastrtps_port7000", WHOLE),
-        leave(tmp_path, "fastrtps_port7001", EMPTY, age=0.0),
         leave(tmp_path, "fastrtps_port7000_el", EMPTY),
         leave(tmp_path, "fastrtps_093670780e8e0c44_el", EMPTY),
         leave(tmp_path, "sem.fastrtps_port7000_mutex", BLANK),
