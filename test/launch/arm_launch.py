@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,8 @@ HOME = (0.0, 1.6964, 1.65892, -1.53331, 0.0, 0.0, 0.04)
 CAMERAS = {"front_image": "/usb_cam/image_raw", "wrist_image": "/camera/camera/color/image_raw"}
 """As usb_cam and realsense2_camera name their topics unless told otherwise."""
 TIMEOUT = 120.0
+END_TIMEOUT = 20.0
+"""For what was started to end after Ctrl-C, before it is killed [s]."""
 
 
 class ArmLaunch:
@@ -125,15 +129,23 @@ class ArmLaunch:
         return found
 
     def close(self) -> None:
-        for process in [self.process.pid, *self._group()]:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self.process.wait()
+        # First of all, and the others by themselves: who is killed amid Fast DDS's shared memory
+        # can leave there what hangs those who are still in the graph.
         self.executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
+        end = steady() + END_TIMEOUT
+        self._signal(signal.SIGINT)
+        while self._group() and steady() < end:
+            self.process.poll()  # a zombie is in its group until it is waited for
+            time.sleep(0.05)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        for process in self._group():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def _group(self) -> list[int]:
         return [p.pid for p in psutil.process_iter() if _group_of(p.pid) == self.process.pid]
