@@ -40,8 +40,7 @@ _SMALLER_IS_LOOSER = (
 
 def speed_share(settings: ArmSettings) -> float:
     """Share of all speeds that the hardware mode allows."""
-    slow = settings.backend == "arx5" and settings.hardware_mode == "slow"
-    return settings.slow_scale if slow else 1.0
+    return settings.slow_scale if settings.hardware_mode == "slow" else 1.0
 
 
 def limits_of(settings: ArmSettings) -> ArmLimits:

@@ -145,9 +145,9 @@ class ArmSettings:
         0.8, "greatest joint speed of the motion home", unit="rad/s", low=0.05, high=3.0
     )
     hardware_mode: str = setting(
-        "dry_run",
-        "of the backend arx5. dry_run: nothing is sent; slow: speeds times slow_scale; teach: "
-        "the arm is guided by hand",
+        "full",
+        "slow: speeds times slow_scale; of the backend arx5 only, which must be told: dry_run: "
+        "nothing is sent; teach: the arm is guided by hand",
         choices=("dry_run", "slow", "full", "teach"),
     )
     can_interface: str = setting("can0", "CAN interface of the backend arx5")

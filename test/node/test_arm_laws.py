@@ -151,7 +151,7 @@ def test_trouble_of_an_inactive_node_is_latched_and_activation_does_not_clear_it
     assert graph.arm.state == ArmStatus.ESTOP and graph.call("reset_estop").success
 
 
-@pytest.mark.parametrize(("name", "value"), [("hardware_mode", "full"), ("backend", "arx5")])
+@pytest.mark.parametrize(("name", "value"), [("hardware_mode", "slow"), ("backend", "arx5")])
 def test_what_is_driven_is_chosen_when_the_node_is_started(graph, name, value):
     graph.arm_node.trigger_deactivate()
     graph.arm_node.trigger_cleanup()

@@ -54,18 +54,21 @@ def node_with():
     context.try_shutdown()
 
 
-def test_the_model_has_no_default(node_with):
-    node = node_with(backend="arx5")
+@pytest.mark.parametrize("given", [{"hardware_mode": "dry_run"}, {"arm": "X5"}])
+def test_model_and_mode_have_no_default(node_with, given):
+    node = node_with(backend="arx5", **given)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    both = node_with(backend="arx5", arm="X5", hardware_mode="dry_run")
+    assert both.trigger_configure() == TransitionCallbackReturn.SUCCESS
 
 
 def test_time_never_waits_for_a_real_arm(node_with):
-    node = node_with(backend="arx5", arm="X5", lockstep=True)
+    node = node_with(backend="arx5", arm="X5", hardware_mode="dry_run", lockstep=True)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
 
 
 def test_a_clean_up_loosens_nothing(node_with):
-    node = node_with(backend="arx5", arm="X5")
+    node = node_with(backend="arx5", arm="X5", hardware_mode="dry_run")
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
     looser = {"command_timeout": 1.0, "slow_scale": 1.0, "home_speed": 2.0, "lockstep": True}

@@ -30,12 +30,13 @@ CLOSE = 0.002
 class Bench:
     """arm_node with one backend and its arm, in lockstep: the machine's speed is of no matter."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, **parameters: object) -> None:
         self.context = Context()
         self.context.init()
         self.arm = ARMS[backend](self.context)
         self.node = ArmNode(
-            context=self.context, parameter_overrides=overrides(backend=backend, lockstep=True)
+            context=self.context,
+            parameter_overrides=overrides(backend=backend, lockstep=True, **parameters),
         )
         self.ear = Node("ear", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
@@ -125,6 +126,31 @@ def test_the_arm_goes_where_it_is_sent_and_no_faster_than_it_may(bench):
     limit = bench.node.settings.linear_speed * 0.02
     assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 1.05 * limit
     assert bench.status.state == ArmStatus.MOVING
+
+
+@pytest.mark.parametrize("backend", sorted(ARMS))
+def test_slow_is_slow_with_every_backend(backend):
+    bench = Bench(backend, hardware_mode="slow", slow_scale=0.1)
+    try:
+        bench.start()
+        start = bench.arm.pose()
+        bench.go(start + np.array((0.1, 0.0, 0.0, 0.0, 0.0, 0.0)), 0.04, 20)
+        limit = bench.node.settings.linear_speed * 0.1 * 0.02
+        assert 10 * limit < np.linalg.norm(bench.arm.pose()[:3] - start[:3]) < 21 * limit
+    finally:
+        bench.close()
+
+
+@pytest.mark.parametrize("mode", ["dry_run", "teach"])
+@pytest.mark.parametrize("backend", sorted(ARMS))
+def test_an_arm_that_would_move_all_the_same_is_not_started(backend, mode, capfd):
+    bench = Bench(backend, hardware_mode=mode)
+    try:
+        assert bench.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        said = capfd.readouterr().err
+        assert f"got '{mode}', expected slow or full" in said and backend in said
+    finally:
+        bench.close()
 
 
 def test_a_target_outside_the_workspace_moves_nothing(bench):

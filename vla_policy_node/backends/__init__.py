@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from vla_arm.backend import ArmBackend
+from vla_arm.backend import ArmBackend, ArmState
+from vla_arm.joint_table import ArmModel
 from vla_policy_node.backends.arx5 import Arx5
 from vla_policy_node.backends.joint_topics import JointTopics
 from vla_policy_node.backends.joint_trajectory import JointTrajectoryBackend
 from vla_policy_node.backends.servo import ServoPose, ServoTwist
 from vla_policy_node.errors import NodeError
+
+if TYPE_CHECKING:
+    from vla_policy_node.lifecycle import SettingsNode
 
 BACKENDS: dict[str, Callable[..., ArmBackend]] = {
     "joint_topics": JointTopics,
@@ -20,15 +24,39 @@ BACKENDS: dict[str, Callable[..., ArmBackend]] = {
     "arx5": Arx5,
 }
 
+_ONLY_ARX5 = ("dry_run", "teach")
+"""Hardware modes that the others do not have: what they send is obeyed."""
+
 __all__ = ["BACKENDS", "ArmBackend", "make_backend"]
 
 
-def make_backend(name: str, *arguments: Any) -> ArmBackend:
+def make_backend(
+    name: str,
+    node: SettingsNode,
+    arm: ArmModel,
+    on_measurement: Callable[[ArmState], None],
+    on_fault: Callable[[str], None],
+) -> ArmBackend:
     """Make a backend by name.
 
+    Args:
+        name: a key of :data:`BACKENDS`.
+        node: the node that speaks; its settings say how.
+        arm: the arm's numbers.
+        on_measurement: takes each state.
+        on_fault: takes the reason why a measurement could not be used.
+
     Raises:
-        NodeError: the name is unknown; the message lists the known ones.
+        NodeError: the name is unknown; the message lists the known ones. Or the backend lacks the
+            hardware mode: an arm must not move where its user asked that nothing be sent.
     """
     if name not in BACKENDS:
         raise NodeError("backend", got=repr(name), expected=f"one of {sorted(BACKENDS)}")
-    return BACKENDS[name](*arguments)
+    mode = node.settings.hardware_mode
+    if name != "arx5" and mode in _ONLY_ARX5:
+        raise NodeError(
+            f"parameter 'hardware_mode' with backend {name!r}",
+            got=repr(mode),
+            expected="slow or full",
+        )
+    return BACKENDS[name](node, arm, on_measurement, on_fault)

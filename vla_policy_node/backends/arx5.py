@@ -27,6 +27,10 @@ POLL = 0.004
 PERIOD = 0.02
 """Between states [s]."""
 GRIPPER, FINGER = "gripper", "finger_left"
+_MUST_BE_GIVEN = {
+    "arm": "the model, X5 or L5, as its label says",
+    "hardware_mode": "dry_run, teach, slow or full",
+}
 _DRY = "dry run: nothing is sent to the motors"
 _TEACH = "teach mode: the arm is guided by hand and follows no commands"
 
@@ -41,8 +45,8 @@ class Arx5:
         on_fault: not needed: :attr:`trouble` is looked at all the time.
 
     Raises:
-        NodeError: the model was not named: the wrong one would be dangerous. Or time is to wait for
-            commands, as only a simulator's can: the watchdogs would be off.
+        NodeError: model or mode was not named: the wrong one would be dangerous. Or time is to wait
+            for commands, as only a simulator's can: the watchdogs would be off.
     """
 
     def __init__(
@@ -52,10 +56,10 @@ class Arx5:
         on_measurement: Callable[[ArmState], None],
         on_fault: Callable[[str], None],
     ) -> None:
-        if "arm" not in getattr(node, "_parameter_overrides", {}):
-            raise NodeError(
-                "parameter 'arm'", got="nothing", expected="the model, X5 or L5, as its label says"
-            )
+        given = getattr(node, "_parameter_overrides", {})
+        for name, expected in _MUST_BE_GIVEN.items():
+            if name not in given:
+                raise NodeError(f"parameter {name!r}", got="nothing", expected=expected)
         if node.settings.lockstep:
             raise NodeError("parameter 'lockstep'", got=True, expected="false with a real arm")
         self._node, self._on_measurement = node, on_measurement
