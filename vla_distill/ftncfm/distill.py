@@ -252,7 +252,7 @@ def _synthesise(
     seeds: NDArray[np.int64],
     progress: bool,
 ) -> dict[str, float]:
-    """Make and write synthetic samples; returns the mean discrepancy at first and at last."""
+    """Make and write synthetic samples; returns the groups' mean discrepancy."""
     assert traced.scores is not None and traced.guide is not None, "synthetic arms are traced"
     folder = config.work / _matched(config)
     agree(folder, {"source": pool.frames.content_hash, **config.origin()})
@@ -274,11 +274,8 @@ def _synthesise(
         with np.load(path) as arrays:
             groups.append(dict(arrays))
     write_matched(config.out, pool, groups, seeds)
-    ends = [group["discrepancy"][[0, -1]] for group in groups if len(group["discrepancy"])]
-    if not ends:
-        return {}
-    first, last = np.mean(ends, axis=0)
-    return {"first_round": float(first), "last_round": float(last)}
+    before, after = np.mean([group["discrepancy"] for group in groups], axis=0)
+    return {"before": float(before), "after": float(after)}
 
 
 def _soft_chunks(

@@ -14,7 +14,7 @@ and so that memory is a group's. A finished group is kept on disk.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.workfolder import write_arrays
 from vla_distill.training.samples import Batch
+
+BLOCK = 4096
+"""Real samples whose characteristic function is computed together."""
 
 
 @dataclass(frozen=True)
@@ -114,47 +117,80 @@ def match_group(
 
     Returns:
         The tensors of :mod:`vla_distill.dataset.synthetic` but weight and episode; ``row``; and
-        ``discrepancy``, before and after each round.
+        ``discrepancy`` of the whole group, before and after, at frequencies that no adversary
+        chose.
     """
     rng, generator = np.random.default_rng([seed, 19]), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    batch = guide.batch(rows)
-    pixels, actions = batch.images.requires_grad_(), batch.actions.requires_grad_()
-    frequencies = Frequencies(features.shape[1], config.adversarial)
-    optimizer = torch.optim.Adam(
-        [
-            {"params": [pixels], "lr": config.pixel_rate},
-            {"params": [actions], "lr": config.action_rate},
-        ]
-    )
-    adversary = torch.optim.Adam(frequencies.parameters(), lr=config.adversary_rate)
     share = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
-    history: list[float] = []
+    real = torch.from_numpy(features.astype(np.float32))
+    frequencies = Frequencies(real.shape[1], config.adversarial)
+    adversary = torch.optim.Adam(frequencies.parameters(), lr=config.adversary_rate)
+    fixed = Frequencies(real.shape[1], adversarial=False)(generator)
+    wanted = _characteristic(real, fixed, torch.from_numpy(share).float())
+
+    def gap() -> float:
+        with torch.no_grad():
+            made = torch.cat([guide.features(part.batch) for part in parts])
+        return float(discrepancy(wanted, characteristic(made, fixed), config.alpha))
+
+    order = rng.permutation(len(rows))
+    indices = [np.sort(i) for i in np.array_split(order, -(-len(rows) // config.batch))]
+    parts = [_Part(guide.batch(rows[index]), config) for index in indices]
+    before = gap()
     for _ in range(config.rounds):
-        parts = np.array_split(rng.permutation(len(rows)), -(-len(rows) // config.batch))
-        values = []
-        for part in parts:
-            made = guide.features(_part(batch, torch.from_numpy(part)))
-            drawn = rng.choice(len(share), config.real, p=share)
-            real = torch.from_numpy(features[drawn].astype(np.float32))
+        for number in rng.permutation(len(parts)):
+            part = parts[number]
+            drawn = real[rng.choice(len(share), config.real, p=share)]
+            made = guide.features(part.batch)
             if config.adversarial:
                 t = frequencies(generator)
-                gap = discrepancy(
-                    characteristic(real, t), characteristic(made.detach(), t), config.alpha
-                )
+                found = characteristic(drawn, t), characteristic(made.detach(), t)
                 adversary.zero_grad()
-                (-gap).backward()
+                (-discrepancy(*found, config.alpha)).backward()
                 adversary.step()
             t = frequencies(generator).detach()
-            gap = discrepancy(characteristic(real, t), characteristic(made, t), config.alpha)
-            optimizer.zero_grad()
-            gap.backward()
-            optimizer.step()
-            with torch.no_grad():
-                pixels.clamp_(-1.0, 1.0)
-            values.append(float(gap.detach()))
-        history.append(float(np.mean(values)))
-    return _arrays(guide, rows, pixels.detach(), actions.detach(), history)
+            part.step(discrepancy(characteristic(drawn, t), characteristic(made, t), config.alpha))
+    after = gap()
+    back = np.argsort(np.concatenate(indices))
+    pixels = torch.cat([part.batch.images.detach() for part in parts])[back]
+    actions = torch.cat([part.batch.actions.detach() for part in parts])[back]
+    return _arrays(guide, rows, pixels, actions) | {"discrepancy": np.array([before, after])}
+
+
+class _Part:
+    """Samples that are moved together, with an optimiser of their own: Adam would go on moving
+    those of a group that are not in its turn.
+
+    Args:
+        batch: the samples; images and actions are moved.
+        config: how.
+    """
+
+    def __init__(self, batch: Batch, config: MatchConfig) -> None:
+        self.batch = batch
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": [batch.images.requires_grad_()], "lr": config.pixel_rate},
+                {"params": [batch.actions.requires_grad_()], "lr": config.action_rate},
+            ]
+        )
+
+    def step(self, gap: torch.Tensor) -> None:
+        """Lower the discrepancy."""
+        self._optimizer.zero_grad()
+        gap.backward()
+        self._optimizer.step()
+        with torch.no_grad():
+            self.batch.images.clamp_(-1.0, 1.0)
+
+
+def _characteristic(
+    points: torch.Tensor, frequencies: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """As :func:`characteristic`, in blocks: a group may have all of the dataset's frames."""
+    blocks = zip(points.split(BLOCK), weight.split(BLOCK), strict=True)
+    return torch.stack([characteristic(p, frequencies, w) for p, w in blocks]).sum(0)
 
 
 def write_matched(
@@ -184,17 +220,11 @@ def write_matched(
     write_synthetic(folder, arrays, episodes, pool.frames.cameras)
 
 
-def _part(batch: Batch, index: torch.Tensor) -> Batch:
-    fields = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
-    return replace(batch, **{k: v[index] for k, v in fields.items() if v is not None})
-
-
 def _arrays(
     guide: Guide,
     rows: NDArray[np.int64],
     pixels: torch.Tensor,
     actions: torch.Tensor,
-    history: list[float],
 ) -> dict[str, NDArray[Any]]:
     frames, horizon = guide.samples.frames, guide.policy.horizon
     state = frames.state[rows]
@@ -209,5 +239,4 @@ def _arrays(
         "keypoints": frames.keypoints[rows],
         "source_frame": frames.scene_frame[rows],
         "foretold": frames.chunk_mask(rows, horizon).sum(1),
-        "discrepancy": np.array(history),
     }
