@@ -103,7 +103,7 @@ def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     chosen = sorted((a.seed, order[a.task], a.task) for a in results if a.kept)
     summary = _summary(config, tasks, results, time.perf_counter() - start)
     episodes = [(task, seed) for seed, _, task in chosen]
-    writer.finish(episodes, json.dumps(summary, indent=2))
+    writer.finish(episodes, {layout.SUMMARY_PATH: json.dumps(summary, indent=2)})
     return summary
 
 

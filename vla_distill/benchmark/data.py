@@ -20,9 +20,11 @@ import numpy as np
 
 from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
+from vla_distill.evaluation.machine import commit
 from vla_distill.evaluation.statistics import wilson
 from vla_distill.ftncfm.arms import ARMS, FEATURES, get_arm
-from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+from vla_distill.ftncfm.config import DistillDataConfig
+from vla_distill.ftncfm.distill import distill_data
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import make_executor
 from vla_distill.ftncfm.guide import SHARE
@@ -165,9 +167,9 @@ def cost(config: DataBenchConfig, known: Iterable[Mapping[str, Any]] = ()) -> di
     made = {(row["arm"], row["ratio"], row["seed"]) for row in known}
     runs = [run for run in config.runs() if (run.arm, run.ratio, run.seed) not in made]
     steps = sum(config.steps(run) for run in runs)
-    small = {chooser(cell.arm) for cell in runs if not cell.whole}
-    guides = any(ARMS[name].needs >= FEATURES for name in small)
-    steps += round(SHARE * config.train.steps) * len(config.seeds) * guides
+    small = [run for run in runs if not run.whole]
+    guides = {run.seed for run in small if ARMS[chooser(run.arm)].needs >= FEATURES}
+    steps += round(SHARE * config.train.steps) * len(guides)
     return {
         "trainings": len(runs),
         "steps": steps,
@@ -187,10 +189,10 @@ def run(
         progress: show progress bars.
 
     Yields:
-        ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``, ``episodes``,
-        ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept, ``outcomes`` by
-        task, ``start`` (hash of the policy that training began with, if with one), ``lean`` (of
-        :func:`~vla_distill.ftncfm.lean.lean`, if there is a teacher).
+        ``commit``, ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``,
+        ``episodes``, ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept,
+        ``outcomes`` by task, ``start`` (hash of the policy that training began with, if with one),
+        ``lean`` (of :func:`~vla_distill.ftncfm.lean.lean`, if there is a teacher).
 
     Raises:
         DataDistillationError: the work folder is of another table, or a seed's known rows began
@@ -278,6 +280,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         for task in config.tasks
     }
     return {
+        "commit": commit(),
         "arm": cell.arm,
         "ratio": cell.ratio,
         "seed": cell.seed,

@@ -63,7 +63,8 @@ def main(arguments: Arguments) -> int:
     import sys
 
     os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples are drawn without a screen
-    from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+    from vla_distill.ftncfm.config import DistillDataConfig
+    from vla_distill.ftncfm.distill import distill_data
     from vla_distill.ftncfm.executor import make_executor
     from vla_distill.ftncfm.matching import MatchConfig
     from vla_distill.training.config import TrainConfig

@@ -159,14 +159,16 @@ class DatasetWriter:
         video.encode(folder / f"{camera}.mp4", frames.images[camera], self.fps)
 
     def finish(
-        self, episodes: Sequence[tuple[str, int]] | None = None, summary: str | None = None
+        self,
+        episodes: Sequence[tuple[str, int]] | None = None,
+        beside: Mapping[str, str] | None = None,
     ) -> Path:
         """Join the episodes into the dataset and remove what was partial.
 
         Args:
             episodes: (task, seed) of those to take, in this order; None: all, in order of seeds,
                 the tasks taking turns.
-            summary: text of a file ``summary.json`` beside ``meta``; not part of the content.
+            beside: further files beside ``meta``, name -> text; not part of the content.
 
         Returns:
             The dataset's folder.
@@ -184,8 +186,8 @@ class DatasetWriter:
         merging = self.path.with_name(self.path.name + ".merging")
         shutil.rmtree(merging, ignore_errors=True)
         assemble(folders, merging, self.cameras, self.image_size, self.fps, self._config)
-        if summary is not None:
-            (merging / layout.SUMMARY_PATH).write_text(summary)
+        for name, text in (beside or {}).items():
+            (merging / name).write_text(text, encoding="utf-8")
         merging.rename(self.path)
         shutil.rmtree(self.partial)
         return self.path

@@ -146,5 +146,6 @@ def stage_of(size: int) -> Stage:
 
 
 def _read(journal: Path) -> dict[int, Contrast]:
-    results = [Contrast(**line) for line in read_json_lines(journal)]
+    lines = read_json_lines(journal)
+    results = [Contrast(**{**line, "tried": tuple(line["tried"])}) for line in lines]
     return {result.row: result for result in results}

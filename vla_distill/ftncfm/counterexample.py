@@ -2,9 +2,10 @@
 
 FT-NCFM, section 3: change the object, its size or its place. A scene at a frame is set up from what
 a dataset keeps: the drawn layout with the named object where it is now, and the arm where it was
-measured. Objects that were knocked aside or are held are not known well enough, and a turntable
-turns meanwhile; such samples stay unverified. The scripted expert, in the unchanged and in the
-changed scene, says whether the right action changed.
+measured. Other objects stand where the episode began, also if they were knocked aside since. With
+the named object in the hand the goal is moved instead; a turntable turns meanwhile, and its samples
+stay unverified. The scripted expert, in the unchanged and in the changed scene, says whether the
+right action changed.
 """
 
 from __future__ import annotations
@@ -100,8 +101,9 @@ class Stage:
         """One for each template that applies; the expert's answer is in each.
 
         Returns:
-            Nothing where the moment cannot be set up, or the thing to change is in the hand; no
-            scene that the simulator cannot follow, as where a thing was put into the fingers.
+            Nothing where the moment cannot be set up, or the object is in the hand and there is no
+            goal; no scene that the simulator cannot follow, as where a thing was put into the
+            fingers.
         """
         _, layout, aim, _ = draw_episode(moment.task, moment.seed)
         now = _as_it_is(layout, aim.target, moment)

@@ -5,10 +5,8 @@ Everything is kept in a work folder, which several arms share; each step goes on
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vla_distill.dataset import DatasetError, layout
-from vla_distill.dataset.synthetic import is_synthetic
 from vla_distill.ftncfm.arms import (
     CONTRAST,
     FEATURES,
@@ -27,68 +23,26 @@ from vla_distill.ftncfm.arms import (
     cover_tasks,
     get_arm,
 )  # fmt: skip
+from vla_distill.ftncfm.config import DistillDataConfig
 from vla_distill.ftncfm.contrast import Contrast, verify
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.excerpt import write_excerpt, written_seeds
 from vla_distill.ftncfm.executor import Executor
 from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.guide import train_guide
-from vla_distill.ftncfm.matching import MatchConfig, match, write_matched
+from vla_distill.ftncfm.matching import match, write_matched
 from vla_distill.ftncfm.pool import Pool, open_pool
 from vla_distill.ftncfm.provenance import evidence, provenance, unusable
 from vla_distill.ftncfm.relabel import relabel
 from vla_distill.ftncfm.scoring import Scores, score
+from vla_distill.ftncfm.small_set import files, finished, publish
 from vla_distill.ftncfm.weights import contrasted, to_weights
 from vla_distill.ftncfm.workfolder import agree, spent, stopwatch
 from vla_distill.report.samples_page import SamplesPage
-from vla_distill.training.config import TrainConfig
+from vla_distill.training.curve import training_seconds
 
-UNITS = ("frames", "episodes")
-PAGE = "samples.html"
-
-
-@dataclass(frozen=True)
-class DistillDataConfig:
-    """What to make.
-
-    Attributes:
-        data: the dataset.
-        out: folder of the small one.
-        work: where steps are kept.
-        train: a full run, of which the guide is a part.
-        ratio: of the dataset's samples (frames), or of its episodes.
-        arm: how to choose.
-        unit: what is chosen: frames, or whole episodes (not by synthetic arms).
-        tasks: only these; all if empty.
-        tracer: how samples are traced.
-        rule: what happens to negative scores.
-        teacher: folder of a policy whose chunks real samples get instead of those recorded; empty
-            for none.
-        match: how synthetic samples are made.
-        seed: of split, noise and draws.
-    """
-
-    data: str
-    out: Path
-    work: Path
-    train: TrainConfig
-    ratio: float = 0.05
-    arm: str = "weighted_contrast"
-    unit: str = "frames"
-    tasks: tuple[str, ...] = ()
-    tracer: str = "lissa"
-    rule: str = "clip"
-    teacher: str = ""
-    match: MatchConfig = field(default_factory=MatchConfig)
-    seed: int = 0
-
-    def origin(self) -> dict[str, Any]:
-        """What decides the outcome, ready for JSON."""
-        values = asdict(self)
-        del values["out"], values["work"]
-        for name in ("out", "threads", "log_every", "save_every", "keep_policies"):
-            del values["train"][name]
-        return json.loads(json.dumps(values))
+GUIDE = "guide"
+"""Folder of its run."""
 
 
 @dataclass(frozen=True)
@@ -116,49 +70,43 @@ def distill_data(
         The summary that is also written: provenance, without each sample's evidence.
 
     Raises:
-        DataDistillationError: arm, unit or ratio cannot be; the work folder is of something else.
+        DataDistillationError: a setting or the ratio cannot be; the work folder is of something
+            else; a task has no sample that can be judged.
         DatasetError: the dataset is damaged, or something else is at ``out``.
     """
-    arm = get_arm(config.arm)
-    if config.unit not in UNITS or (arm.synthetic and config.unit != "frames"):
-        got, kind = f"{config.unit} by {config.arm}", "frames" if arm.synthetic else UNITS
-        raise DataDistillationError("unit", got=got, expected=kind)
-    if config.teacher and arm.synthetic:
-        raise DataDistillationError(
-            "teacher", got=f"one, for {config.arm}", expected="none: its chunks are synthetic"
-        )
-    if finished := _finished(config):
-        return finished
+    config.check()
     pool = open_pool(config.data, config.tasks, seed=config.seed)
-    count = pool.budget(config.ratio)
+    origin = config.origin(pool.frames.content_hash)
+    if found := finished(config.out, origin):
+        return found
+    arm, count = get_arm(config.arm), pool.budget(config.ratio, config.unit)
     config.work.mkdir(parents=True, exist_ok=True)
     traced = trace(config, pool, arm, executor, progress)
-    with stopwatch(config.work, f"choose_{_name(config)}"):
+    with stopwatch(config.work, f"choose_{config.name}"):
         chosen = choose(config, pool, arm, traced, count)
-    summary = provenance(pool, config.origin(), traced.weight, chosen)
-    detail = evidence(pool, traced.scores, traced.weight, traced.contrast, chosen)
-    seeds = written_seeds(pool.seeds)
+    summary = provenance(pool, origin, traced.weight, chosen)
+    groups, chunks = None, None
     if arm.synthetic:
-        summary["discrepancy"] = _synthesise(config, pool, traced, chosen, seeds, progress)
+        groups = _synthesise(config, pool, traced, chosen, origin, progress)
+        before, after = np.mean([group["discrepancy"] for group in groups], axis=0)
+        summary["discrepancy"] = {"before": float(before), "after": float(after)}
+    elif config.teacher:
+        chunks = _soft_chunks(config, pool, chosen, progress)
+    summary["preprocess_seconds"] = seconds(config, arm)
+    page = None
     if traced.scores is not None:
         summary["unusable_samples"] = unusable(traced.scores)
-    chunks = _soft_chunks(config, pool, chosen, progress) if config.teacher else None
-    summary["preprocess_seconds"] = seconds(config, arm)
-    page = config.work / f"{_name(config)}.html"
-    if traced.scores is not None:
+        page = config.work / f"{config.name}.html"
         SamplesPage(pool, traced.scores, traced.weight, traced.contrast, chosen).write(
             page, summary
         )
-    text = json.dumps(summary | {"samples": detail}, indent=1)
-    if arm.synthetic:
-        (config.out / layout.SUMMARY_PATH).write_text(text + "\n", encoding="utf-8")
+    detail = evidence(pool, traced.scores, traced.weight, traced.contrast, chosen)
+    beside, seeds = files(summary, detail, page), written_seeds(pool.seeds)
+    if groups is not None:
+        publish(config.out, lambda folder: write_matched(folder, pool, groups, seeds), beside)
     else:
         rows = pool.rows[chosen]
-        write_excerpt(
-            config.out, pool, rows, np.ones(len(rows)), seeds, config.origin(), text + "\n", chunks
-        )
-    if page.is_file():
-        shutil.copy(page, config.out / PAGE)
+        write_excerpt(config.out, pool, rows, np.ones(len(rows)), seeds, origin, beside, chunks)
     return summary
 
 
@@ -169,10 +117,9 @@ def trace(
     uniform = np.full(len(pool.rows), 1.0 / len(pool.rows))
     if arm.needs == NOTHING:
         return Traced(None, {}, uniform, uniform, None)
-    with stopwatch(config.work, "guide"):
-        guides = train_guide(pool, config.train, config.work / "guide")
+    guides = train_guide(pool, config.train, config.work / GUIDE)
     folder = config.work / f"scores_{config.tracer}"
-    with stopwatch(config.work, "score"):
+    with stopwatch(config.work, f"score_{config.tracer}"):
         scores, job = score(
             pool, config.data, guides, config.tracer, folder, executor, config.seed, progress
         )
@@ -183,7 +130,7 @@ def trace(
     found: dict[int, Contrast] = {}
     value = scores.score
     if arm.needs == CONTRAST:
-        with stopwatch(config.work, "contrast"):
+        with stopwatch(config.work, f"contrast_{config.tracer}"):
             found = verify(pool, scores, job, folder / "contrast.jsonl", executor, progress)
         counter = np.array([found[r].alignment if r in found else np.nan for r in pool.rows])
         value = contrasted(value, scores.alignment, counter)
@@ -193,7 +140,18 @@ def trace(
 def choose(
     config: DistillDataConfig, pool: Pool, arm: Arm, traced: Traced, count: int
 ) -> NDArray[np.int64]:
-    """What to keep of the pool, the best first; every task keeps at least one."""
+    """What to keep of the pool, the best first; every task keeps at least one.
+
+    Args:
+        config: what to make.
+        pool: the samples.
+        arm: chooses.
+        traced: what is known of the samples.
+        count: how many to keep, in the unit.
+
+    Raises:
+        DataDistillationError: too few samples can be judged, or none of a task.
+    """
     rng = np.random.default_rng([config.seed, 29])
     usable = np.arange(len(pool.rows))
     if traced.scores is not None:
@@ -201,17 +159,30 @@ def choose(
     features = np.zeros((len(usable), 0)) if traced.scores is None else traced.scores.features
     if len(features) != len(usable):
         features = features[usable]
+    if lost := sorted({pool.tasks[t] for t in np.setdiff1d(pool.task, pool.task[usable])}):
+        raise DataDistillationError(
+            f"gradients of {', '.join(lost)}",
+            got="not one that is finite",
+            expected="at least one a task: look at its frames, or leave it out with --tasks",
+        )
     one = Candidates(
         pool.task[usable], pool.group[usable], features, traced.score[usable], traced.weight[usable]
     )
     if config.unit == "frames":
+        _enough(len(usable), count)
         return usable[cover_tasks(arm.choose(one, count, rng), one.task, rng)]
     episode = pool.frames.episode_index[pool.rows[usable]]
     names, whole = by_episode(one, episode)
-    total = len(np.unique(pool.frames.episode_index[np.union1d(pool.rows, pool.held_out)]))
-    few = min(max(round(config.ratio * total), len(np.unique(one.task))), len(names))
-    kept = cover_tasks(arm.choose(whole, few, rng), whole.task, rng)
-    return np.flatnonzero(np.isin(pool.frames.episode_index[pool.rows], names[kept]))
+    _enough(len(names), count)
+    kept = cover_tasks(arm.choose(whole, count, rng), whole.task, rng)
+    return usable[np.isin(episode, names[kept])]
+
+
+def _enough(there: int, wanted: int) -> None:
+    if there < wanted:
+        raise DataDistillationError(
+            "samples that can be judged", got=there, expected=f"the {wanted} that the ratio keeps"
+        )
 
 
 def by_episode(
@@ -236,12 +207,13 @@ def by_episode(
 def seconds(config: DistillDataConfig, arm: Arm) -> float:
     """What the arm took before training, its share of what others share too [s]."""
     took = spent(config.work)
-    steps = [f"choose_{_name(config)}"]
-    steps += ["guide", "score"] if arm.needs >= FEATURES else []
-    steps += ["contrast"] if arm.needs >= CONTRAST else []
-    steps += [_matched(config)] if arm.synthetic else []
-    steps += [f"relabel_{_name(config)}"] if config.teacher else []
-    return round(sum(took.get(step, 0.0) for step in steps), 2)
+    steps = [f"choose_{config.name}"]
+    steps += [f"score_{config.tracer}"] if arm.needs >= FEATURES else []
+    steps += [f"contrast_{config.tracer}"] if arm.needs >= CONTRAST else []
+    steps += [config.match_name] if arm.synthetic else []
+    steps += [f"relabel_{config.name}"] if config.teacher else []
+    guide = training_seconds(config.work / GUIDE) if arm.needs >= FEATURES else 0.0
+    return round(guide + sum(took.get(step, 0.0) for step in steps), 2)
 
 
 def _synthesise(
@@ -249,13 +221,13 @@ def _synthesise(
     pool: Pool,
     traced: Traced,
     chosen: NDArray[np.int64],
-    seeds: NDArray[np.int64],
+    origin: Mapping[str, Any],
     progress: bool,
-) -> dict[str, float]:
-    """Make and write synthetic samples; returns the groups' mean discrepancy."""
+) -> list[dict[str, NDArray[Any]]]:
+    """Make the synthetic samples; returns their groups, see :func:`match_group`."""
     assert traced.scores is not None and traced.guide is not None, "synthetic arms are traced"
-    folder = config.work / _matched(config)
-    agree(folder, {"source": pool.frames.content_hash, **config.origin()})
+    folder = config.work / config.match_name
+    agree(folder, origin)
     guide = Guide.load(traced.guide, pool.frames, config.seed)
     columns = (TextColumn("match"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
@@ -273,9 +245,7 @@ def _synthesise(
     for path in sorted(folder.glob("group_*.npz")):
         with np.load(path) as arrays:
             groups.append(dict(arrays))
-    write_matched(config.out, pool, groups, seeds)
-    before, after = np.mean([group["discrepancy"] for group in groups], axis=0)
-    return {"before": float(before), "after": float(after)}
+    return groups
 
 
 def _soft_chunks(
@@ -283,11 +253,7 @@ def _soft_chunks(
 ) -> NDArray[np.float32]:
     """What the teacher says of the chosen samples, in their order. Shape (K, T, 7)."""
     teacher = Guide.load(config.teacher, pool.frames, config.seed)
-    if teacher.policy.horizon != layout.HORIZON:
-        raise DataDistillationError(
-            f"horizon of {config.teacher}", got=teacher.policy.horizon, expected=layout.HORIZON
-        )
-    step, blocks = f"relabel_{_name(config)}", []
+    step, blocks = f"relabel_{config.name}", []
     columns = (TextColumn("relabel"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with stopwatch(config.work, step), Progress(*columns, disable=not progress) as bar:
         task = bar.add_task("relabel", total=len(chosen))
@@ -295,32 +261,3 @@ def _soft_chunks(
             blocks.append(block)
             bar.advance(task, len(block))
     return np.concatenate(blocks)
-
-
-def _name(config: DistillDataConfig) -> str:
-    return f"{config.arm}_{config.unit}_{config.ratio:g}_{config.seed}"
-
-
-def _matched(config: DistillDataConfig) -> str:
-    """Name of the folder of groups; how they are made is part of it."""
-    how = json.dumps(asdict(config.match), sort_keys=True).encode()
-    return f"match_{_name(config)}_{hashlib.sha256(how).hexdigest()[:8]}"
-
-
-def _finished(config: DistillDataConfig) -> dict[str, Any] | None:
-    """The summary of what is there already.
-
-    Raises:
-        DatasetError: it is something else.
-    """
-    if not config.out.exists():
-        return None
-    path = config.out / layout.SUMMARY_PATH
-    summary = json.loads(path.read_text()) if path.is_file() else {}
-    if summary.get("settings") == config.origin():
-        return {key: value for key, value in summary.items() if key != "samples"}
-    if not summary and is_synthetic(config.out):
-        return None  # killed between its two files
-    raise DatasetError(
-        f"{config.out}", got="something else", expected="a free path, or what was asked for"
-    )

@@ -26,7 +26,7 @@ def write_excerpt(
     weight: NDArray[np.floating],
     seeds: NDArray[np.int64],
     origin: Mapping[str, Any],
-    summary: str,
+    beside: Mapping[str, str],
     chunks: NDArray[np.floating] | None = None,
 ) -> None:
     """Write the dataset; after a kill it goes on with the episodes that are missing.
@@ -38,7 +38,7 @@ def write_excerpt(
         weight: how often to draw each. Shape (K,).
         seeds: of the source's episodes, as they shall be written. Shape (E,).
         origin: what this is made of; kept in ``meta/collection.json``.
-        summary: text of ``summary.json``.
+        beside: further files beside ``meta``, name -> text.
         chunks: what shall follow each frame instead of what was recorded. Shape (K, T, 7).
     """
     frames = pool.frames
@@ -55,7 +55,7 @@ def write_excerpt(
             own = frames.episode_index[rows] == episode
             soft = None if chunks is None else chunks[own]
             writer.add_episode(excerpt(pool, rows[own], weight[own], task, seed, soft))
-    writer.finish([(frames.tasks[e], int(seeds[e])) for e in kept], summary)
+    writer.finish([(frames.tasks[e], int(seeds[e])) for e in kept], beside)
 
 
 def excerpt(

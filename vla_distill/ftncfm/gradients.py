@@ -65,6 +65,10 @@ class Prepared:
     foretold: Tensor
     features: Tensor
 
+    def where(self, good: Tensor) -> Prepared:
+        """Some of the samples. ``good``: Shape (B,), bool."""
+        return Prepared(*(getattr(self, name)[good] for name in self.__dataclass_fields__))
+
 
 class Guide:
     """A policy that judges samples of a dataset.
@@ -145,7 +149,7 @@ class Guide:
         count = 0
         for at in range(0, len(rows), block):
             each = self.gradients(self.prepare(rows[at : at + block]))
-            good = torch.isfinite(dot(each, each))
+            good = is_finite(each)
             count += int(good.sum())
             for name in total:
                 total[name] += each[name][good].sum(0)
@@ -181,6 +185,11 @@ def dot(each: Weights, direction: Weights) -> Tensor:
     for name, values in each.items():
         total = total + (values * direction[name]).flatten(1).sum(1)
     return total
+
+
+def is_finite(each: Weights) -> Tensor:
+    """Which of some gradients (B, ...) are. Shape (B,), bool."""
+    return torch.isfinite(dot(each, each))
 
 
 def norm(direction: Weights) -> Tensor:

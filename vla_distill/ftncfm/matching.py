@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from vla_distill.dataset.synthetic import SyntheticEpisode, write_synthetic
 from vla_distill.ftncfm.discrepancy import ALPHA, Frequencies, characteristic, discrepancy
+from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.workfolder import write_arrays
@@ -56,6 +57,18 @@ class MatchConfig:
     adversary_rate: float = 1e-3
     alpha: float = ALPHA
     adversarial: bool = True
+
+    def check(self) -> None:
+        """Refuse numbers that cannot be.
+
+        Raises:
+            DataDistillationError: the number is named.
+        """
+        least = {"rounds": 0, "batch": 1, "real": 1, "pixel_rate": 0.0, "action_rate": 0.0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                got = getattr(self, name)
+                raise DataDistillationError(name, got=got, expected=f"{bound} or more")
 
 
 def match(

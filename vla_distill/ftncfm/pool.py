@@ -77,21 +77,24 @@ class Pool:
         """Task and phase together, as one number. Shape (M,)."""
         return self.task * len(PHASES) + self.phase
 
-    def budget(self, ratio: float) -> int:
-        """How many samples a ratio of all frames, the held-out ones among them, is.
+    def budget(self, ratio: float, unit: str = "frames") -> int:
+        """How many frames, or episodes, a ratio of all, the held-out ones among them, is.
 
         Raises:
             DataDistillationError: not in (0, 1], more than there is, or less than one a task.
         """
-        total = len(self.rows) + len(self.held_out)
+        own, held = self.rows, self.held_out
+        if unit == "episodes":
+            own, held = (np.unique(self.frames.episode_index[rows]) for rows in (own, held))
+        total = len(own) + len(held)
         count = round(ratio * total) if 0.0 < ratio <= 1.0 else -1
-        least, most = len(np.unique(self.task)), len(self.rows)
+        least, most = len(np.unique(self.task)), len(own)
         if not least <= count <= most:
             raise DataDistillationError(
                 "ratio",
-                got=f"{ratio:g}, {max(count, 0)} of {total} frames",
+                got=f"{ratio:g}, {max(count, 0)} of {total} {unit}",
                 expected=f"{least / total:.2g} to {most / total:.2g}:"
-                f" at least one sample for each of the {least} tasks, and none that is held out",
+                f" at least one for each of the {least} tasks, and none that is held out",
             )
         return count
 
@@ -123,7 +126,7 @@ def open_pool(
     if unknown := sorted(set(tasks) - set(known)):
         raise DataDistillationError(f"{data}: tasks", got=unknown, expected=known)
     held: list[NDArray[np.int64]] = []
-    for name in sorted(tasks) or known:
+    for name in sorted(set(tasks)) or known:
         own = rng.permutation(np.flatnonzero(of_episode == name))
         held.append(own[: max(round(held_out * len(own)), 1)] if len(own) > 1 else own[:0])
     wanted = np.isin(of_episode, sorted(tasks) or known)[frames.episode_index]

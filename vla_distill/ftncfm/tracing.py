@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
 from vla_distill.ftncfm.errors import DataDistillationError
-from vla_distill.ftncfm.gradients import Guide, Prepared, Weights, norm
+from vla_distill.ftncfm.gradients import Guide, Prepared, Weights, is_finite, norm
 
 Direction = dict[str, Tensor]
 
@@ -71,16 +71,19 @@ class Lissa:
         guide, rng = guides[-1], np.random.default_rng([seed, 13])
 
         def curvature(vector: Weights) -> Direction:
-            return gauss_newton(guide, guide.prepare(self._draw(rng, rows)), vector)
+            return gauss_newton(guide, self._draw(guide, rng, rows), vector)
 
-        first = guide.prepare(self._draw(rng, rows))
+        first = self._draw(guide, rng, rows)
         gradient = guide.mean_gradient(reference)
         scale = largest_eigenvalue(lambda v: gauss_newton(guide, first, v), gradient)
         found = inverse_product(curvature, gradient, self.depth, self.damping, 2.0 * scale)
         return [*(_zero(found) for _ in guides[:-1]), found]
 
-    def _draw(self, rng: np.random.Generator, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.sort(rng.choice(rows, min(self.batch, len(rows)), replace=False))
+    def _draw(self, guide: Guide, rng: np.random.Generator, rows: NDArray[np.int64]) -> Prepared:
+        """Some samples, without those whose gradient is not finite."""
+        drawn = np.sort(rng.choice(rows, min(self.batch, len(rows)), replace=False))
+        prepared = guide.prepare(drawn)
+        return prepared.where(is_finite(guide.gradients(prepared)))
 
 
 class TracIn:
@@ -168,7 +171,7 @@ def gauss_newton(guide: Guide, prepared: Prepared, vector: Weights) -> Direction
 
     out, tangent = jvp(predict, (guide.weights,), (dict(vector),))[:2]
     weight = prepared.foretold / (prepared.foretold.sum(1, keepdim=True) * draws * out.shape[-1])
-    curved = 2.0 / batch * weight.repeat_interleave(draws, 0) * tangent
+    curved = 2.0 / max(batch, 1) * weight.repeat_interleave(draws, 0) * tangent
     pull = vjp(predict, guide.weights)[1]
     return pull(curved)[0]
 

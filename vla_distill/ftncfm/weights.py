@@ -30,8 +30,7 @@ def to_weights(
     Raises:
         DataDistillationError: an unknown rule, or no finite score.
     """
-    if rule not in RULES:
-        raise DataDistillationError("rule for negative weights", got=rule, expected=RULES)
+    get_rule(rule)
     known = np.isfinite(score)
     if not known.any():
         raise DataDistillationError("scores", got="none that is finite", expected="at least one")
@@ -45,6 +44,17 @@ def to_weights(
         share = values / values.sum() if values.sum() > 0 else np.full(len(values), 1 / len(values))
         weight[own] = share * own.sum()
     return weight / weight.sum()
+
+
+def get_rule(name: str) -> str:
+    """The rule called ``name``.
+
+    Raises:
+        DataDistillationError: there is none.
+    """
+    if name not in RULES:
+        raise DataDistillationError("rule for negative weights", got=name, expected=RULES)
+    return name
 
 
 def effective_size(weight: NDArray[np.floating]) -> float:

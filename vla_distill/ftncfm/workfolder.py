@@ -26,13 +26,20 @@ def agree(folder: Path, settings: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, mine = folder / "settings.json", json.loads(json.dumps(dict(settings)))
     if not path.is_file():
-        path.write_text(json.dumps(mine, indent=1) + "\n")
+        write_text(path, json.dumps(mine, indent=1) + "\n")
     theirs = json.loads(path.read_text())
     for key, value in mine.items():
         if theirs.get(key) != value:
             raise DataDistillationError(
                 f"{path}: {key}", got=value, expected=f"{theirs.get(key)}, or another work folder"
             )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -47,7 +54,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 @contextmanager
 def stopwatch(folder: Path, step: str) -> Iterator[None]:
-    """Add the time of a step to what it took before, also when it is interrupted.
+    """Add the time of a step to what it took before, also when it is interrupted (Ctrl-C; what a
+    process that is killed outright had taken is not known).
 
     Of a step that came to its end before, only results are read again: that counts no more.
     """
@@ -62,9 +70,7 @@ def stopwatch(folder: Path, step: str) -> Iterator[None]:
             took = record["seconds"].get(step, 0.0) + time.perf_counter() - begin
             record["seconds"][step] = took
             record["done"] += [step] * ended
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
-            temporary.replace(path)
+            write_text(path, json.dumps(record, indent=1) + "\n")
 
 
 def spent(folder: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,8 @@ def frames(episodes: int = 6, length: int = 5, way: float = 3.0) -> FrameStore:
     )
 
 
-def on_disk(folder: Path, store: FrameStore) -> Path:
-    """The frames as a synthetic dataset, which opens fast."""
+def on_disk(folder: Path, store: FrameStore, seeds: Sequence[int] = ()) -> Path:
+    """The frames as a synthetic dataset, which opens fast; seeds are 100 and on if not given."""
     rows = np.arange(len(store))
     arrays = {
         "images": np.asarray(store.images[rows]),
@@ -57,8 +58,8 @@ def on_disk(folder: Path, store: FrameStore) -> Path:
         "foretold": np.full(len(rows), layout.HORIZON),
     }
     episodes = [
-        SyntheticEpisode(task, 100 + number, store.instructions[number % 2])
-        for number, task in enumerate(store.tasks)
+        SyntheticEpisode(task, seed, store.instructions[number % 2])
+        for number, (task, seed) in enumerate(zip(store.tasks, seeds or range(100, 999)))
     ]
     write_synthetic(folder, arrays, episodes, store.cameras)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +25,16 @@ from vla_distill.benchmark.data_summary import summarise
 from vla_distill.dataset import DatasetError
 from vla_distill.dataset.source import open_frames
 from vla_distill.ftncfm.arms import ARMS
-from vla_distill.ftncfm.distill import DistillDataConfig, distill_data
+from vla_distill.ftncfm.config import DistillDataConfig
+from vla_distill.ftncfm.distill import distill_data
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.executor import Here
 from vla_distill.ftncfm.gradients import Guide
+from vla_distill.ftncfm.guide import Checkpoint
 from vla_distill.ftncfm.lean import lean
 from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.relabel import mean_chunks
+from vla_distill.ftncfm.tracing import TRACERS, Lissa
 from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
@@ -69,12 +73,109 @@ def test_what_comes_out_trains_and_says_why(tmp_path: Path, arm: str) -> None:
     page = (wanted.out / "samples.html").read_text()
     assert "Most valuable" in page and "Least valuable" in page
     assert run(wanted) == summary  # nothing is made again
-    with pytest.raises(DatasetError, match="something else"):
+    with pytest.raises(DatasetError, match="one of another ratio"):
         run(replace(wanted, ratio=0.3))
     store, _ = open_frames([wanted.out], progress=False)
     train = replace(wanted.train, out=str(tmp_path / "run"), steps=2, held_out=0.0)
     Trainer(train, store).run()
     assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("arm", ["uniform_ncfm", "random"])
+def test_a_kill_while_writing_leaves_nothing_half_done(tmp_path: Path, monkeypatch, arm) -> None:
+    wanted, rename = config(tmp_path, arm=arm), Path.rename
+
+    def die(self: Path, target: Path) -> Path:
+        if Path(target) == wanted.out:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    assert not wanted.out.exists()
+    summary = run(wanted)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert "out" in kept and not {name for name in kept if name.startswith("out.")}
+    assert run(wanted) == summary
+
+
+def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    wanted = config(tmp_path, arm="uniform_ncfm")
+    before = (tmp_path / "data" / "synthetic.safetensors").read_bytes()
+    with pytest.raises(DatasetError, match="something else"):
+        run(replace(wanted, out=Path(wanted.data)))
+    assert (tmp_path / "data" / "synthetic.safetensors").read_bytes() == before
+    run(wanted)
+    on_disk(tmp_path / "data", frames(way=0.2))
+    with pytest.raises(DatasetError, match="one of another source_hash"):
+        run(wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"rule": "best"}, "rule"),
+        ({"tracer": "best"}, "tracer"),
+        ({"match": MatchConfig(pixel_rate=-1.0)}, "pixel_rate: got -1.0, expected 0.0 or more"),
+        ({"match": MatchConfig(rounds=-1)}, "rounds"),
+        ({"arm": "random", "teacher": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path, changes, named) -> None:
+    with pytest.raises(ValueError, match=named):
+        run(config(tmp_path, **changes))
+    assert not (tmp_path / "work").exists()
+
+
+def broken(tmp_path: Path, rows: list[int]) -> Path:
+    """A dataset in which the loss of some frames overflows."""
+    store = frames(way=0.1)
+    action = store.action.copy()
+    action[rows, :3] = 1e30
+    alone = replace(store, action=action, last_index=np.arange(len(store)))
+    return on_disk(tmp_path / "data", alone)
+
+
+@pytest.mark.parametrize("tracer", sorted(TRACERS))
+@pytest.mark.parametrize("unit", ["frames", "episodes"])
+def test_what_cannot_be_judged_is_not_kept(tmp_path, monkeypatch, tracer, unit) -> None:
+    monkeypatch.setattr(Lissa, "depth", 3)
+    monkeypatch.setattr("vla_distill.ftncfm.distill.train_guide", untrained(tmp_path))
+    broken(tmp_path, [1, 7, 13])
+    one = config(tmp_path, arm="herding", tracer=tracer, unit=unit, ratio=0.5)
+    assert run(one)["unusable_samples"] > 0
+    kept = json.loads((one.out / "summary.json").read_text())["samples"]
+    assert kept and not {each["row"] for each in kept} & {1, 7, 13}
+
+
+def test_a_task_that_cannot_be_judged_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("vla_distill.ftncfm.distill.train_guide", untrained(tmp_path))
+    broken(tmp_path, [row for row in range(30) if row // 5 % 2])
+    with pytest.raises(DataDistillationError, match="gradients of reach: got not one"):
+        run(config(tmp_path, arm="top_influence", tracer="tracin"))
+
+
+def test_more_than_can_be_judged_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("vla_distill.ftncfm.distill.train_guide", untrained(tmp_path))
+    broken(tmp_path, list(range(0, 30, 2)))
+    with pytest.raises(DataDistillationError, match=r"can be judged: got .* the 18 that"):
+        run(config(tmp_path, arm="k_center", tracer="tracin", ratio=0.6))
+
+
+def untrained(tmp_path: Path) -> Callable[..., tuple[Checkpoint, ...]]:
+    """Stands for the guide's training, which broken frames would end."""
+    folder = tmp_path / "work" / "guide"
+
+    def make(*_: object) -> tuple[Checkpoint, ...]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text('{"batch": 4}')
+        (folder / "log.jsonl").write_text('{"step": 1, "samples_per_second": 4.0}\n')
+        policy = save_policy(VlaPolicy.random("test"), folder / "policy")
+        return (Checkpoint(policy, 1e-3),)
+
+    return make
 
 
 def test_arms_share_a_guide_and_refuse_another_ones(tmp_path: Path) -> None:
@@ -91,6 +192,8 @@ def test_arms_share_a_guide_and_refuse_another_ones(tmp_path: Path) -> None:
 def test_whole_episodes_are_kept_whole(tmp_path: Path) -> None:
     wanted = config(tmp_path, arm="random", unit="episodes", ratio=0.34)
     assert run(wanted)["kept_samples"] == 10
+    with pytest.raises(DataDistillationError, match=r"0\.07, 0 of 6 episodes"):
+        run(config(tmp_path, arm="random", unit="episodes", ratio=0.07, out=tmp_path / "few"))
     store, _ = open_frames([wanted.out], progress=False)
     np.testing.assert_array_equal(store.scene_frame, np.tile(np.arange(5), 2))
     with pytest.raises(DataDistillationError, match="unit"):

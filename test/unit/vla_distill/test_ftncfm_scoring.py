@@ -118,7 +118,7 @@ def test_a_task_of_one_episode_holds_none_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 0.99, 1.5, float("nan")])
 def test_a_ratio_that_cannot_be_says_what_can(tmp_path: Path, ratio: float) -> None:
     pool = open_pool(on_disk(tmp_path / "data", frames()))
-    with pytest.raises(DataDistillationError, match="one sample for each of the 2 tasks"):
+    with pytest.raises(DataDistillationError, match="one for each of the 2 tasks"):
         pool.budget(ratio)
 
 
@@ -146,7 +146,7 @@ def test_chosen_frames_train_as_they_did_in_their_source(tmp_path: Path) -> None
     store = replace(frames(way=0.1), images=smooth, disturbance=disturbance, error_index=error)
     pool = Pool(store, np.arange(6), np.arange(30), np.arange(0), np.arange(0))
     rows, weight = np.array([7, 6, 20, 3]), np.array([1.0, 2.0, 3.0, 4.0])
-    write_excerpt(tmp_path / "out", pool, rows, weight, pool.seeds, {"made": "up"}, "{}")
+    write_excerpt(tmp_path / "out", pool, rows, weight, pool.seeds, {"made": "up"}, {})
     assert check(tmp_path / "out", progress=False)[0] == []
     found, seeds = open_frames([tmp_path / "out"], progress=False)
     order = np.sort(rows)

@@ -55,6 +55,8 @@ def standing(path: Path, conditions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(record: dict[str, Any], path: Path) -> None:
-    """Write a record as JSON."""
+    """Write a record as JSON, all or nothing: its rows may stand nowhere else."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)

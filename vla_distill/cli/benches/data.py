@@ -130,14 +130,15 @@ def main(arguments: Data) -> int:
         "rows": [],
     }
     for row in run(config, known):
-        record["rows"].append({"commit": record["commit"], **row})
+        record["rows"].append(row)
         print(
             f"{row['arm']} {row['ratio']:.0%} seed {row['seed']}: {row['success']:.1%}, training"
             f" {row['train_seconds']:.0f} s, preprocessing {row['preprocess_seconds']:.0f} s",
             flush=True,
         )
         record["summary"] = summarise(record["rows"])
-        write(record, target)
+        if len(record["rows"]) >= len(known):  # never fewer than stand there
+            write(record, target)
     text = page(record, record["summary"])
     arguments.docs.mkdir(parents=True, exist_ok=True)
     (arguments.docs / f"{target.stem}.md").write_text(text, encoding="utf-8")

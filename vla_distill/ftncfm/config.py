@@ -1,0 +1,105 @@
+"""What to make: the settings of ``vla distill-data``, looked at before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vla_distill.dataset import layout
+from vla_distill.ftncfm.arms import get_arm
+from vla_distill.ftncfm.errors import DataDistillationError
+from vla_distill.ftncfm.matching import MatchConfig
+from vla_distill.ftncfm.tracing import get_tracer
+from vla_distill.ftncfm.weights import get_rule
+from vla_distill.training.config import TrainConfig
+from vla_policy.checkpoint import load_policy, policy_hash
+
+UNITS = ("frames", "episodes")
+
+
+@dataclass(frozen=True)
+class DistillDataConfig:
+    """What to make.
+
+    Attributes:
+        data: the dataset.
+        out: folder of the small one.
+        work: where steps are kept.
+        train: a full run, of which the guide is a part.
+        ratio: of the dataset's samples (frames), or of its episodes.
+        arm: how to choose.
+        unit: what is chosen: frames, or whole episodes (not by synthetic arms).
+        tasks: only these; all if empty.
+        tracer: how samples are traced.
+        rule: what happens to negative scores.
+        teacher: folder of a policy whose chunks real samples get instead of those recorded; empty
+            for none.
+        match: how synthetic samples are made.
+        seed: of split, noise and draws.
+    """
+
+    data: str
+    out: Path
+    work: Path
+    train: TrainConfig
+    ratio: float = 0.05
+    arm: str = "weighted_contrast"
+    unit: str = "frames"
+    tasks: tuple[str, ...] = ()
+    tracer: str = "lissa"
+    rule: str = "clip"
+    teacher: str = ""
+    match: MatchConfig = field(default_factory=MatchConfig)
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its own steps in the work folder, which other arms share."""
+        return f"{self.arm}_{self.unit}_{self.ratio:g}_{self.seed}"
+
+    @property
+    def match_name(self) -> str:
+        """Of the folder of matched groups; how they are made is part of it."""
+        how = json.dumps(asdict(self.match), sort_keys=True).encode()
+        return f"match_{self.name}_{hashlib.sha256(how).hexdigest()[:8]}"
+
+    def check(self) -> None:
+        """Refuse what cannot be, before hours are spent.
+
+        Raises:
+            DataDistillationError: arm, unit, tracer, rule or a number of the matching.
+            PolicyError: the teacher cannot be read.
+        """
+        arm = get_arm(self.arm)
+        get_tracer(self.tracer)
+        get_rule(self.rule)
+        self.match.check()
+        if self.unit not in UNITS or (arm.synthetic and self.unit != "frames"):
+            got, kind = f"{self.unit} by {self.arm}", "frames" if arm.synthetic else UNITS
+            raise DataDistillationError("unit", got=got, expected=kind)
+        if self.teacher and arm.synthetic:
+            raise DataDistillationError(
+                "teacher", got=f"one, for {self.arm}", expected="none: its chunks are synthetic"
+            )
+        if self.teacher and (horizon := load_policy(self.teacher).horizon) != layout.HORIZON:
+            raise DataDistillationError(
+                f"horizon of {self.teacher}", got=horizon, expected=layout.HORIZON
+            )
+
+    def origin(self, content_hash: str) -> dict[str, Any]:
+        """What decides the outcome, ready for JSON.
+
+        Args:
+            content_hash: of the dataset.
+        """
+        values = asdict(self)
+        del values["out"], values["work"]
+        for name in ("out", "threads", "log_every", "save_every", "keep_policies"):
+            del values["train"][name]
+        values["source_hash"] = content_hash
+        for name, folder in (("teacher", self.teacher), ("init", self.train.init)):
+            values[f"{name}_hash"] = policy_hash(Path(folder)) if folder else ""
+        return json.loads(json.dumps(values))
