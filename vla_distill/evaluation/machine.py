@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shlex
@@ -38,20 +39,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def commit() -> str:
-    """Commit of the source tree this runs from, with ``+`` if it was changed; else empty."""
-    folder = Path(__file__).resolve().parent
+def commit(folder: Path = Path(__file__).resolve().parent) -> str:
+    """Commit of a source tree, with ``+`` if it was changed; empty if it is none.
+
+    Args:
+        folder: in the tree; this file's by default. Changes of the numbers themselves, which a
+            benchmark makes while it runs, do not count.
+    """
+    git = functools.partial(subprocess.run, capture_output=True, text=True, timeout=10)
+    numbers = (f":(top,exclude){name}/results" for name in ("benchmarks", "docs"))
     try:
-        text = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--abbrev=12", "--dirty=+"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout
+        words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=12"]
+        text = git(words, check=True).stdout.strip()
+        words = ["git", "-C", str(folder), "diff", "--quiet", "HEAD", "--", ":(top)", *numbers]
+        return text + "+" * bool(git(words).returncode)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return text.strip()
 
 
 def command() -> str:
