@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_SOURCE = Path(__file__).resolve().parent
 _PACKAGES = ("torch", "mujoco", "gymnasium", "metaworld", "numpy", "lean-vla")
 
 
@@ -39,7 +40,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def commit(folder: Path = Path(__file__).resolve().parent) -> str:
+def commit(folder: Path = _SOURCE) -> str:
     """Commit of a source tree, with ``+`` if it was changed; empty if it is none.
 
     Args:
