@@ -23,6 +23,8 @@ class Arguments:
         steps: optimiser steps of the full run, instead of the file's.
         tracer: lissa, tracin or projection.
         rule: what happens to negative scores: clip or softmax.
+        evidence: trace and verify the samples, and write the page of the most and least valuable
+            ones, also where the arm does not look at it.
         teacher: folder of a policy that says what shall follow each kept frame, instead of what was
             recorded.
         rounds: how often each synthetic sample is moved.
@@ -46,6 +48,7 @@ class Arguments:
     steps: int | None = None
     tracer: str = "lissa"
     rule: str = "clip"
+    evidence: bool = False
     teacher: str = ""
     rounds: int = 20
     pixel_rate: float = 5e-3
@@ -87,6 +90,7 @@ def main(arguments: Arguments) -> int:
         tasks=tuple(name for name in arguments.tasks.split(",") if name),
         tracer=arguments.tracer,
         rule=arguments.rule,
+        evidence=arguments.evidence,
         teacher=arguments.teacher,
         match=MatchConfig(
             rounds=arguments.rounds,

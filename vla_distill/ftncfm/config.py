@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_distill.dataset import layout
-from vla_distill.ftncfm.arms import get_arm
+from vla_distill.ftncfm.arms import CONTRAST, get_arm
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.tracing import get_tracer
@@ -35,6 +35,7 @@ class DistillDataConfig:
         tasks: only these; all if empty.
         tracer: how samples are traced.
         rule: what happens to negative scores.
+        evidence: trace and verify the samples also where the arm does not look at it.
         teacher: folder of a policy whose chunks real samples get instead of those recorded; empty
             for none.
         match: how synthetic samples are made.
@@ -51,6 +52,7 @@ class DistillDataConfig:
     tasks: tuple[str, ...] = ()
     tracer: str = "lissa"
     rule: str = "clip"
+    evidence: bool = False
     teacher: str = ""
     match: MatchConfig = field(default_factory=MatchConfig)
     seed: int = 0
@@ -59,6 +61,11 @@ class DistillDataConfig:
     def name(self) -> str:
         """Of its own steps in the work folder, which other arms share."""
         return f"{self.arm}_{self.unit}_{self.ratio:g}_{self.seed}"
+
+    @property
+    def needs(self) -> int:
+        """How far samples are traced: NOTHING, FEATURES, SCORES or CONTRAST."""
+        return CONTRAST if self.evidence else get_arm(self.arm).needs
 
     @property
     def match_name(self) -> str:

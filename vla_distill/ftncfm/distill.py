@@ -18,6 +18,7 @@ from vla_distill.ftncfm.arms import (
     CONTRAST,
     FEATURES,
     NOTHING,
+    SCORES,
     Arm,
     Candidates,
     cover_tasks,
@@ -113,9 +114,9 @@ def distill_data(
 def trace(
     config: DistillDataConfig, pool: Pool, arm: Arm, executor: Executor, progress: bool = True
 ) -> Traced:
-    """As much as the arm needs: guide, scores, contrast, weights."""
+    """As much as is asked for: guide, scores, contrast; and the weights that the arm draws by."""
     uniform = np.full(len(pool.rows), 1.0 / len(pool.rows))
-    if arm.needs == NOTHING:
+    if config.needs == NOTHING:
         return Traced(None, {}, uniform, uniform, None)
     guides = train_guide(pool, config.train, config.work / GUIDE)
     folder = config.work / f"scores_{config.tracer}"
@@ -123,18 +124,19 @@ def trace(
         scores, job = score(
             pool, config.data, guides, config.tracer, folder, executor, config.seed, progress
         )
-    guide = guides[-1].folder
-    if arm.needs == FEATURES:
-        weight = np.where(scores.finite, uniform, 0.0)
-        return Traced(scores, {}, scores.score, weight / weight.sum(), guide)
     found: dict[int, Contrast] = {}
     value = scores.score
-    if arm.needs == CONTRAST:
+    if config.needs == CONTRAST:
         with stopwatch(config.work, f"contrast_{config.tracer}"):
             found = verify(pool, scores, job, folder / "contrast.jsonl", executor, progress)
         counter = np.array([found[r].alignment if r in found else np.nan for r in pool.rows])
         value = contrasted(value, scores.alignment, counter)
-    return Traced(scores, found, value, to_weights(value, pool.group, config.rule), guide)
+    if arm.needs >= SCORES:
+        weight = to_weights(value, pool.group, config.rule)
+    else:
+        weight = np.where(scores.finite, uniform, 0.0)
+        weight /= weight.sum()
+    return Traced(scores, found, value, weight, guides[-1].folder)
 
 
 def choose(
@@ -208,11 +210,11 @@ def seconds(config: DistillDataConfig, arm: Arm) -> float:
     """What the arm took before training, its share of what others share too [s]."""
     took = spent(config.work)
     steps = [f"choose_{config.name}"]
-    steps += [f"score_{config.tracer}"] if arm.needs >= FEATURES else []
-    steps += [f"contrast_{config.tracer}"] if arm.needs >= CONTRAST else []
+    steps += [f"score_{config.tracer}"] if config.needs >= FEATURES else []
+    steps += [f"contrast_{config.tracer}"] if config.needs >= CONTRAST else []
     steps += [config.match_name] if arm.synthetic else []
     steps += [f"relabel_{config.name}"] if config.teacher else []
-    guide = training_seconds(config.work / GUIDE) if arm.needs >= FEATURES else 0.0
+    guide = training_seconds(config.work / GUIDE) if config.needs >= FEATURES else 0.0
     return round(guide + sum(took.get(step, 0.0) for step in steps), 2)
 
 

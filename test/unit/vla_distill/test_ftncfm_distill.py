@@ -81,6 +81,18 @@ def test_what_comes_out_trains_and_says_why(tmp_path: Path, arm: str) -> None:
     assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()
 
 
+def test_evidence_changes_nothing_of_the_choice(tmp_path: Path) -> None:
+    plain = config(tmp_path, arm="spread", out=tmp_path / "plain")
+    told = replace(plain, evidence=True, out=tmp_path / "told")
+    assert run(plain)["preprocess_seconds"] < 1.0 < run(told)["preprocess_seconds"]
+    assert (told.out / "samples.html").is_file() and not (plain.out / "samples.html").exists()
+    one, other = (
+        json.loads((each.out / "summary.json").read_text())["samples"] for each in (plain, told)
+    )
+    assert [sample["row"] for sample in one] == [sample["row"] for sample in other]
+    assert "score" not in one[0] and np.isfinite(other[0]["score"])
+
+
 @pytest.mark.parametrize("arm", ["uniform_ncfm", "random"])
 def test_a_kill_while_writing_leaves_nothing_half_done(tmp_path: Path, monkeypatch, arm) -> None:
     wanted, rename = config(tmp_path, arm=arm), Path.rename
