@@ -48,6 +48,7 @@ def generate_launch_description():
         "arm_node",
         arm=text("model"),
         backend="joint_trajectory",
+        hardware_mode="full",
         controller="arm_controller",
         use_sim_time=True,
         publish_tf=not has("robot_state_publisher"),

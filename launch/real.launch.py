@@ -45,7 +45,11 @@ def generate_launch_description():
         for name, default, text, choices in ARGUMENTS
     ]
     for name, file, meaning in (
-        ("params_file", "real.yaml", "YAML file of node parameters, limits included"),
+        (
+            "params_file",
+            "real.yaml",
+            "YAML file of node parameters; without them as in real.yaml",
+        ),
         ("extrinsics_file", "cameras/extrinsics.yaml", "YAML file of where the cameras are"),
         ("rviz_config", "rviz/arm.rviz", "configuration of RViz"),
     ):
@@ -53,6 +57,7 @@ def generate_launch_description():
         arguments.append(DeclareLaunchArgument(name, default_value=path, description=meaning))
     arm = lifecycle_node(
         "arm_node",
+        base="real.yaml",
         arm=text("model"),
         can_interface=text("can_interface"),
         hardware_mode=text("mode"),
@@ -65,6 +70,7 @@ def generate_launch_description():
     ]
     policy = lifecycle_node(
         "policy_node",
+        base="real.yaml",
         remappings=cameras,
         policy=text("policy"),
         instruction=text("instruction"),

@@ -110,6 +110,7 @@ def nodes(context):
     elif mover == "hand":
         actions += lifecycle_node(
             "arm_node",
+            base="real.yaml",
             arm=text("model"),
             can_interface=text("can_interface"),
             hardware_mode="teach",
@@ -143,7 +144,14 @@ def simulation(mover):
     sim = lifecycle_node(
         "sim_node", task=text("task"), mode=mode, paused=lockstep, expert=mover == "expert"
     )
-    arm = lifecycle_node("arm_node", lockstep=lockstep, use_sim_time=True)
+    # Whatever arm the file is of: it is the simulator's that moves.
+    arm = lifecycle_node(
+        "arm_node",
+        backend="joint_topics",
+        hardware_mode="full",
+        lockstep=lockstep,
+        use_sim_time=True,
+    )
     if mover != "policy":
         return [*sim, *arm]
     policy = lifecycle_node(

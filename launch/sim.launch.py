@@ -104,6 +104,8 @@ def generate_launch_description():
     )
     arm = lifecycle_node(
         "arm_node",
+        backend="joint_topics",  # whatever arm the file is of
+        hardware_mode="full",
         lockstep=ParameterValue(lockstep, value_type=bool),
         use_sim_time=boolean("use_sim_time"),
         publish_tf=not published,

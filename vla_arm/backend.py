@@ -28,19 +28,6 @@ class ArmState:
     stamp: float
 
 
-class Obedient:
-    """Of backends whose arm looks after itself: no trouble of its own, nothing to engage."""
-
-    trouble = passive = note = ""
-
-    def engage(self) -> str:
-        """See :class:`ArmBackend`."""
-        return ""
-
-    def damp(self) -> None:
-        """See :class:`ArmBackend`; position servos keep the last target."""
-
-
 @runtime_checkable
 class ArmBackend(Protocol):
     """Sends what the safety gate has passed, and measures. Nothing else may call ``send``."""

@@ -12,7 +12,7 @@ from vla_arm.command import JointCommand, Reason
 from vla_arm.errors import ArmError
 from vla_arm.gate import Counters, SafetyGate
 from vla_arm.joint_table import ArmModel
-from vla_arm.kinematics import InverseKinematics, checked_joints
+from vla_arm.kinematics import ArmKinematics, InverseKinematics, checked_joints
 from vla_arm.limits import ArmLimits
 
 __all__ = ["EndEffectorController", "JointCommand", "Reason"]
@@ -39,6 +39,7 @@ class EndEffectorController:
         self.arm, self.limits, self.dt = arm, limits, dt
         self._gate = SafetyGate(arm, limits, dt)
         self._ik = InverseKinematics(arm)
+        self._kinematics = ArmKinematics(arm)
         self._holding = True
 
     @property
@@ -130,6 +131,17 @@ class EndEffectorController:
         command = self._gate.emit(np.asarray(q, dtype=np.float64), gripper)
         self._holding = not command.accepted
         return command
+
+    def leaves_workspace(self, way: NDArray[np.float64]) -> bool:
+        """Whether the tool point gets further out of the box than it is at the way's begin.
+
+        Args:
+            way: joint angles. Shape (N, 6) [rad].
+        """
+        low, high = self.limits.box
+        points = np.array([self._kinematics.forward(q)[:3] for q in way])
+        out = np.maximum(low - points, points - high).max(1)
+        return bool(out.max() > max(out[0], 0.0) + 1e-6)
 
     def hold(self, reason: Reason) -> JointCommand:
         """Send the last targets again, and count why."""

@@ -35,6 +35,8 @@ WATCHDOG_PERIOD = 0.02
 MOST_STEPS = 2
 """Commands obeyed after one joint state: two where one was late; a flood buys no speed."""
 STATUS_PERIOD = 0.5
+WAY_POINTS = 50
+"""At which the way home is held against the workspace."""
 
 
 class ArmNode(SettingsNode[ArmSettings]):
@@ -96,6 +98,7 @@ class ArmNode(SettingsNode[ArmSettings]):
     def deactivate(self) -> None:
         """Hold the arm where it was last sent."""
         self._hold(Reason.OTHER)
+        self._measured = None  # it may be moved meanwhile
         self._enter(ArmStatus.INACTIVE, Reason.OTHER, "not active")
 
     def settings_changed(self) -> None:
@@ -282,8 +285,13 @@ class ArmNode(SettingsNode[ArmSettings]):
             self._backend.send(self._controller.hold(Reason.OTHER))
 
     def _hold(self, reason: Reason) -> None:
-        if self._measured is not None:
-            self._backend.send(self._controller.hold(reason))
+        """Send the last targets again, unless the arm may be elsewhere by now: it would leap."""
+        command = self._controller.hold(reason)
+        known = (
+            self.settings.lockstep or self._states.silence() <= self.settings.joint_states_timeout
+        )
+        if self._measured is not None and known:
+            self._backend.send(command)
 
     # Services.
 
@@ -331,7 +339,12 @@ class ArmNode(SettingsNode[ArmSettings]):
             return response
         gripper = float(self._controller.commanded_pose()[6])
         speed = self.settings.home_speed * speed_share(self.settings)
-        self._homing = Homing(self._measured.positions, gripper, speed)
+        homing = Homing(self._measured.positions, gripper, speed)
+        if self._controller.leaves_workspace(homing.way(WAY_POINTS)):
+            response.success = False
+            response.message = "the way home leads out of the workspace: guide the arm, or widen it"
+            return response
+        self._homing = homing
         self._last = None
         self._enter(ArmStatus.MOVING, Reason.OK, "moving home")
         response.success = True

@@ -10,11 +10,12 @@ from launch.actions import EmitEvent, LogInfo, OpaqueFunction, RegisterEventHand
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown, matches_action
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
 from vla_arm.joint_table import get_arm
@@ -26,8 +27,20 @@ REMAPPINGS = [("/clock", "clock"), ("/tf", "tf"), ("/tf_static", "tf_static")]
 """With a namespace, each robot has a clock and transforms of its own."""
 
 
-def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> list[Any]:
-    """One of our nodes, configured at once and activated when that is done; its end ends all."""
+def lifecycle_node(
+    executable: str, remappings: Any = (), base: str = "", **parameters: Any
+) -> list[Any]:
+    """One of our nodes, configured at once and activated when that is done; its end ends all.
+
+    Args:
+        executable: name of the program and the node.
+        remappings: of topics.
+        base: file of the package's config/ that holds where the user's file says nothing.
+        parameters: win over both files.
+    """
+    files: list[Any] = [LaunchConfiguration("params_file")]
+    if base:
+        files.insert(0, PathJoinSubstitution([FindPackageShare("lean_vla"), "config", base]))
     node = LifecycleNode(
         package="lean_vla",
         executable=executable,
@@ -37,7 +50,7 @@ def lifecycle_node(executable: str, remappings: Any = (), **parameters: Any) -> 
         emulate_tty=True,
         sigkill_timeout="20",
         additional_env={LAUNCHED: str(os.getpid())},
-        parameters=[LaunchConfiguration("params_file"), parameters],
+        parameters=[*files, parameters],
         remappings=[*REMAPPINGS, *remappings],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
     )

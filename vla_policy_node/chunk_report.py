@@ -40,12 +40,16 @@ class ChunkReport:
         return ", ".join(f"{name} {ms:.1f}" for name, ms in times if name != "total")
 
     def message(self, chunk: ActionChunk) -> ActionChunkMessage:
-        """Take a chunk and return its message."""
+        """Take a chunk and return its message.
+
+        Raises:
+            ValueError, TypeError, OverflowError: the report holds what the message cannot.
+        """
+        message = ActionChunkMessage()
+        chunk_to_message(chunk, message, Pose, StampedInput)
         now = self._clock.now().nanoseconds * 1e-9
         self.interval = 0.0 if self._last is None else now - self._last
         self._last, self.report = now, chunk.report
-        message = ActionChunkMessage()
-        chunk_to_message(chunk, message, Pose, StampedInput)
         return message
 
     def status(self, pilot: Pilot, active: bool) -> PolicyStatus:

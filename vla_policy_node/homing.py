@@ -31,6 +31,10 @@ class Homing:
         """Whether the last step was the last."""
         return self._time >= self.duration
 
+    def way(self, count: int) -> NDArray[np.float64]:
+        """Joint positions on the way, evenly. Shape (count, 6) [rad]."""
+        return self._start + np.linspace(0.0, 1.0, count)[:, None] * self._way
+
     def step(self, dt: float) -> tuple[NDArray[np.float64], float]:
         """Return joint targets, Shape (6,) [rad], and opening [m] after another ``dt`` [s]."""
         self._time += dt

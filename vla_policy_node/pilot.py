@@ -155,17 +155,24 @@ class Pilot:
             self.discarded += 1
             return None
         if thought.chunk is None or not np.isfinite(thought.chunk.targets).all():
-            self.discarded += 1
-            self.fault = thought.error or "the policy's targets are not finite"
-            self._failed = True
-            self._hold(f"policy: {self.fault}")
+            self.fail(thought.error or "the policy's targets are not finite")
+            return None
+        try:
+            # The newest state was still answered from the old chunk; that is when the new one came.
+            self._player.add(self._chunking.receive(thought.chunk, self._now))
+        except PolicyError as error:
+            self.fail(str(error))
             return None
         self.trouble = self.fault = ""
         self._waiting_since = None
         self.chunks += 1
-        # The newest state was still answered from the old chunk; that is when the new one came.
-        self._player.add(self._chunking.receive(thought.chunk, self._now))
         return thought.chunk
+
+    def fail(self, fault: str) -> None:
+        """Hold, because what the policy answered is of no use."""
+        self.discarded += 1
+        self.fault, self._failed = fault, True
+        self._hold(f"policy: {fault}")
 
     def _await_chunk(self, now: float) -> Answer | None:
         """Synchronous: ask as soon as the images of this moment are there, and wait."""

@@ -24,6 +24,7 @@ from vla_msgs.msg import (
 
 from vla_policy import conversions
 from vla_policy.chunking import make_chunking
+from vla_policy.contract import ActionChunk as Chunk
 from vla_policy.contract import validate_instruction
 from vla_policy.errors import PolicyError
 from vla_policy.observation import state_from_message
@@ -61,6 +62,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def configure(self) -> None:
         """Load the policy, think once to be warm, and connect."""
         settings = self.settings
+        if settings.instruction:
+            validate_instruction(settings.instruction)
         # Read by torch when it is first imported, which is now.
         if settings.torch_threads:
             os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
@@ -251,14 +254,21 @@ class PolicyNode(SettingsNode[PolicySettings]):
             self._tell(self._compute.judge(found, self.settings))
         if (thought := self._inference.take()) is None:
             return
-        chunk = self.pilot.take(thought)
-        if chunk is not None:
-            self._chunk_out.publish(self._report.message(chunk))
-            self._publish_status()
-            self._tell(self._compute.see(chunk.report))
-            self._goals.see_chunk(chunk)
+        if (chunk := self.pilot.take(thought)) is not None:
+            self._tell_chunk(chunk)
         if self._pending is not None:
             self._answer(self._pending)
+
+    def _tell_chunk(self, chunk: Chunk) -> None:
+        try:
+            message = self._report.message(chunk)
+        except (ValueError, TypeError, OverflowError) as error:
+            self.pilot.fail(f"the chunk's report cannot be sent: {error}")
+            return
+        self._chunk_out.publish(message)
+        self._publish_status()
+        self._tell(self._compute.see(chunk.report))
+        self._goals.see_chunk(chunk)
 
     def _tell(self, change: str) -> None:
         """Log a change of the budget, and publish diagnostics at once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ class ScriptedPolicy:
         gate: cleared, it makes the policy think until it is set again.
         broken: an inference raises this, if not empty.
         poison: targets are NaN.
+        spoil: what else is done to each chunk.
     """
 
     cameras: Sequence[str] = CAMERAS
@@ -73,6 +74,7 @@ class ScriptedPolicy:
         self.gate = threading.Event()
         self.gate.set()
         self.broken, self.poison = "", False
+        self.spoil: Callable[[ActionChunk], ActionChunk] = lambda chunk: chunk
         self.observations: list[Observation] = []
 
     def start(self, seed: int) -> Memory:
@@ -110,7 +112,7 @@ class ScriptedPolicy:
         )
         memory.sequence += 1
         memory.previous = chunk
-        return chunk
+        return self.spoil(chunk)
 
 
 def make(device: str = "cpu") -> ScriptedPolicy:

@@ -1,7 +1,14 @@
 """Whatever dies: commands stop within 0.3 s, the arm holds, and goes on when it is back."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from graph import overrides
+from rclpy.lifecycle import TransitionCallbackReturn
 from vla_msgs.msg import ArmStatus, EndEffectorCommand
+
+from vla_policy_node.policy_node import PolicyNode
 
 LIMIT = 0.3
 
@@ -121,6 +128,39 @@ def test_policy_that_answers_nan(graph):
 
     stop_time(graph, die, graph.holding)
     assert "finite" in graph.commands[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda chunk: replace(chunk, targets=np.zeros((16, 8), np.float32)), "policy: "),
+        (lambda chunk: replace(chunk, targets=np.zeros((0, 7), np.float32)), "policy: "),
+        (lambda chunk: replace(chunk, step_dt=0.0), "policy: "),
+        (
+            lambda chunk: replace(chunk, report=replace(chunk.report, layers_run=(70000,))),
+            "report cannot be sent",
+        ),
+    ],
+    ids=["eight numbers", "no steps", "no time", "a report too large"],
+)
+def test_policy_whose_chunks_cannot_be_played(graph, spoil, reason):
+    def die():
+        graph.policy.spoil = spoil
+
+    stop_time(graph, die, graph.holding)
+    assert reason in graph.commands[-1].reason
+    graph.policy.spoil = lambda chunk: chunk
+    graph.until("motion again", lambda: not graph.holding())
+
+
+def test_a_blank_instruction_parameter_is_refused_at_once(graph):
+    given = overrides(policy="python:scripted_policy.make", instruction=" ")
+    node = PolicyNode(context=graph.context, parameter_overrides=given)
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    finally:
+        node.leave()
+        node.destroy_node()
 
 
 def test_policy_that_never_answers(graph):

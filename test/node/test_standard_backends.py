@@ -18,6 +18,7 @@ from graph import overrides
 from standard_arms import PoseArm, TrajectoryArm, TwistArm
 
 from vla_policy.conversions import pose_to_message
+from vla_policy_node import backends
 from vla_policy_node.arm_node import ArmNode
 from vla_policy_node.qos import COMMAND, LATCHED
 
@@ -28,9 +29,11 @@ CLOSE = 0.002
 
 
 class Bench:
-    """arm_node with one backend and its arm, in lockstep: the machine's speed is of no matter."""
+    """arm_node with one backend and its arm, in lockstep as if that were a simulator's: the
+    machine's speed is of no matter. What hangs on time is in test_foreign_arms.py."""
 
     def __init__(self, backend: str, **parameters: object) -> None:
+        backends.SIMULATOR = backend
         self.context = Context()
         self.context.init()
         self.arm = ARMS[backend](self.context)
@@ -102,6 +105,7 @@ class Bench:
         for node in (self.arm, self.node, self.ear):
             node.destroy_node()
         self.context.try_shutdown()
+        backends.SIMULATOR = "joint_topics"
 
 
 @pytest.fixture(params=sorted(ARMS))

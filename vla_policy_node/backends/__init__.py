@@ -24,8 +24,14 @@ BACKENDS: dict[str, Callable[..., ArmBackend]] = {
     "arx5": Arx5,
 }
 
+ARX5, SIMULATOR = "arx5", "joint_topics"
 _ONLY_ARX5 = ("dry_run", "teach")
 """Hardware modes that the others do not have: what they send is obeyed."""
+_MUST_BE_GIVEN = {
+    "arm": "the model, X5 or L5, as its label says",
+    "hardware_mode": "slow or full; dry_run and teach, too, with arx5",
+}
+"""To a node that may drive a real arm; the wrong one would be dangerous."""
 
 __all__ = ["BACKENDS", "ArmBackend", "make_backend"]
 
@@ -47,13 +53,22 @@ def make_backend(
         on_fault: takes the reason why a measurement could not be used.
 
     Raises:
-        NodeError: the name is unknown; the message lists the known ones. Or the backend lacks the
-            hardware mode: an arm must not move where its user asked that nothing be sent.
+        NodeError: the name is unknown; the message lists the known ones. Or, where it may drive a
+            real arm: model or mode was not named; the backend lacks the mode, as an arm must not
+            move where its user asked that nothing be sent; or time is to wait for commands, as only
+            a simulator's can, with which the watchdogs are off.
     """
     if name not in BACKENDS:
         raise NodeError("backend", got=repr(name), expected=f"one of {sorted(BACKENDS)}")
     mode = node.settings.hardware_mode
-    if name != "arx5" and mode in _ONLY_ARX5:
+    if name != SIMULATOR:
+        given = getattr(node, "_parameter_overrides", {})
+        for parameter, expected in _MUST_BE_GIVEN.items():
+            if parameter not in given:
+                raise NodeError(f"parameter {parameter!r}", got="nothing", expected=expected)
+        if node.settings.lockstep:
+            raise NodeError("parameter 'lockstep'", got=True, expected="false with a real arm")
+    if name != ARX5 and mode in _ONLY_ARX5:
         raise NodeError(
             f"parameter 'hardware_mode' with backend {name!r}",
             got=repr(mode),

@@ -16,7 +16,6 @@ from vla_arm.command import JointCommand
 from vla_arm.joint_table import ArmModel
 from vla_policy.conversions import set_stamp
 from vla_policy_node.arm_limits import speed_share
-from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND
 
 if TYPE_CHECKING:
@@ -27,10 +26,6 @@ POLL = 0.004
 PERIOD = 0.02
 """Between states [s]."""
 GRIPPER, FINGER = "gripper", "finger_left"
-_MUST_BE_GIVEN = {
-    "arm": "the model, X5 or L5, as its label says",
-    "hardware_mode": "dry_run, teach, slow or full",
-}
 _DRY = "dry run: nothing is sent to the motors"
 _TEACH = "teach mode: the arm is guided by hand and follows no commands"
 
@@ -43,10 +38,6 @@ class Arx5:
         arm: the arm's numbers.
         on_measurement: takes each state.
         on_fault: not needed: :attr:`trouble` is looked at all the time.
-
-    Raises:
-        NodeError: model or mode was not named: the wrong one would be dangerous. Or time is to wait
-            for commands, as only a simulator's can: the watchdogs would be off.
     """
 
     def __init__(
@@ -56,12 +47,6 @@ class Arx5:
         on_measurement: Callable[[ArmState], None],
         on_fault: Callable[[str], None],
     ) -> None:
-        given = getattr(node, "_parameter_overrides", {})
-        for name, expected in _MUST_BE_GIVEN.items():
-            if name not in given:
-                raise NodeError(f"parameter {name!r}", got="nothing", expected=expected)
-        if node.settings.lockstep:
-            raise NodeError("parameter 'lockstep'", got=True, expected="false with a real arm")
         self._node, self._on_measurement = node, on_measurement
         self._names = [*arm.joint_names, GRIPPER, FINGER]
         self._state: ArmState | None = None

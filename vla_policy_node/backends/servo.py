@@ -16,14 +16,16 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from numpy.typing import NDArray
 from std_msgs.msg import Float64MultiArray
 
-from vla_arm.backend import ArmState, Obedient
+from vla_arm.backend import ArmState
 from vla_arm.command import JointCommand
 from vla_arm.joint_table import ArmModel
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.rotation import difference, rotvec_to_quaternion
 from vla_policy.conversions import pose_to_message
 from vla_policy_node.arm_limits import limits_of
-from vla_policy_node.backends.joint_trajectory import JointStatesEar
+from vla_policy_node.backends.ear import JointStatesEar
+from vla_policy_node.backends.joint_trajectory import FINGER
+from vla_policy_node.backends.obedient import Obedient
 from vla_policy_node.qos import COMMAND
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ LAG = 0.1
 
 
 class _Servo(Obedient):
-    """What both kinds share. Arguments as :class:`JointTrajectoryBackend`."""
+    """What both kinds share. Servo halts without commands (``incoming_command_timeout``).
+
+    Arguments as :class:`JointTrajectoryBackend`.
+    """
 
     def __init__(
         self,
@@ -44,22 +49,11 @@ class _Servo(Obedient):
         on_measurement: Callable[[ArmState], None],
         on_fault: Callable[[str], None],
     ) -> None:
+        super().__init__(JointStatesEar(node, arm, FINGER, 2.0, on_measurement, on_fault))
         self._node = node
         self._kinematics = ArmKinematics(arm)
-        self._ear = JointStatesEar(node, arm, on_measurement, on_fault)
         self._server = node.settings.controller or "servo_node"
         self._gripper = node.publisher(Float64MultiArray, GRIPPER_TOPIC, COMMAND)
-
-    def connect(self) -> None:
-        """See :class:`ArmBackend`."""
-        self._ear.listen()
-
-    def state(self) -> ArmState | None:
-        """See :class:`ArmBackend`."""
-        return self._ear.state
-
-    def stop(self) -> None:
-        """See :class:`ArmBackend`; Servo halts without commands (incoming_command_timeout)."""
 
     def _send_gripper(self, command: JointCommand) -> None:
         self._gripper.publish(Float64MultiArray(data=[float(command.gripper) / 2.0]))
@@ -91,9 +85,9 @@ class ServoTwist(_Servo):
 
     def send(self, command: JointCommand) -> None:
         """See :class:`ArmBackend`: the twist [m/s, rad/s] in the base frame that closes the gap."""
-        if self._ear.state is None:
+        if self.ear.state is None:
             return
-        here = self._kinematics.forward(self._ear.state.positions)
+        here = self._kinematics.forward(self.ear.state.positions)
         goal = self._kinematics.forward(command.positions)
         start = rotvec_to_quaternion(here[3:])
         local = difference(rotvec_to_quaternion(goal[3:]), start)

@@ -56,6 +56,39 @@ def test_the_real_arm_names_no_model_and_sends_nothing_by_default():
     assert set(arguments["mode"].choices) == {"dry_run", "slow", "full", "teach"}
 
 
+def parameters(entities, executable):
+    """What launch gives to a node: its files, and what wins over them."""
+    nodes = [entity for entity in entities if isinstance(entity, Node)]
+    (node,) = [each for each in nodes if each.node_executable == executable]
+    return node._Node__parameters
+
+
+def test_the_simulators_launch_files_move_no_other_arm():
+    recording = load("record")
+    for entities in (
+        load("sim").generate_launch_description().entities,
+        recording.simulation("teleop"),
+        recording.simulation("expert"),
+    ):
+        given = {
+            perform_substitutions(context(), name): yaml.safe_load(
+                perform_substitutions(context(), value)
+            )
+            for name, value in parameters(entities, "arm_node")[-1].items()
+            if isinstance(value, tuple)
+        }
+        assert (given["backend"], given["hardware_mode"]) == ("joint_topics", "full")
+
+
+def test_what_a_users_file_leaves_out_is_the_real_arms():
+    entities = load("real").generate_launch_description().entities
+    for executable in ("arm_node", "policy_node"):
+        first, second, _ = parameters(entities, executable)
+        assert "real.yaml" in str(first.param_file)
+        (theirs,) = second.param_file
+        assert theirs.variable_name[0].text == "params_file"
+
+
 @pytest.mark.parametrize("name", ["real", "gazebo", "sim"])
 def test_every_argument_says_what_it_is_for(name):
     assert all(len(argument.description) > 5 for argument in declared(name).values())

@@ -1,6 +1,8 @@
 """Messages to and from the contract, with stand-ins for the messages: no ROS is needed."""
 
 import math
+import struct
+import zlib
 from types import SimpleNamespace as Message
 
 import cv2
@@ -129,7 +131,18 @@ def test_png_comes_back_exactly_and_jpeg_closely():
         assert np.percentile(difference, 95) <= worst
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8 not a jpeg", bytes(1000)])
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header says that it is so large."""
+    _, data = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))
+    head = b"IHDR" + struct.pack(">II", width, height) + data.tobytes()[24:29]
+    return data.tobytes()[:12] + head + struct.pack(">I", zlib.crc32(head)) + data.tobytes()[33:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff\xd8 not a jpeg", bytes(1000), png_of(900_000, 900_000)],
+    ids=["nothing", "no jpeg", "zeros", "a width of 900,000"],
+)
 def test_a_broken_compressed_image_is_named(data):
     with pytest.raises(PolicyError, match="compressed"):
         compressed_image_to_rgb(Message(header=header(), format="jpeg", data=data))
