@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 
+from vla_arm.arx5.claim import claim
 from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, Freshness, Standstill
 from vla_arm.arx5.library import Library, Reading
 from vla_arm.arx5.overload import Overload
@@ -61,6 +62,7 @@ class Child:
     def run(self) -> None:
         """Work until the driver leaves or says so."""
         faulthandler.dump_traceback_later(SLOW_CALL, exit=True)
+        self._claim = claim(self._config.interface)
         self._library = Library(self._config.model, self._config.interface)
         self._overload = Overload(self._config, self._library.gripper_torque_max)
         self._mode = Mode.DAMPED
