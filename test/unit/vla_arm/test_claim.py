@@ -10,9 +10,12 @@ import pytest
 from vla_arm.arx5.claim import claim
 from vla_arm.errors import ArmError
 
-OTHER = (
-    "from vla_arm.arx5.claim import claim; lock = claim('lo'); print('mine', flush=True); input()"
-)
+OTHER = """
+from vla_arm.arx5.claim import claim
+lock = claim("lo")
+print("mine", flush=True)
+input()
+"""
 
 
 def test_a_second_driver_is_refused_until_the_first_is_killed():
