@@ -41,7 +41,7 @@ class Arguments:
     data: Path
     out: Path
     ratio: float = 0.05
-    arm: str = "weighted_contrast"
+    arm: str = "spread"
     unit: str = "frames"
     tasks: str = ""
     config: Path = Path("config/train/small.yaml")

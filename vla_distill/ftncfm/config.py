@@ -47,7 +47,7 @@ class DistillDataConfig:
     work: Path
     train: TrainConfig
     ratio: float = 0.05
-    arm: str = "weighted_contrast"
+    arm: str = "spread"
     unit: str = "frames"
     tasks: tuple[str, ...] = ()
     tracer: str = "lissa"
