@@ -41,7 +41,7 @@ class Arguments:
     data: Path
     out: Path
     ratio: float = 0.05
-    arm: str = "spread"
+    arm: str = "stratified_random"
     unit: str = "frames"
     tasks: str = ""
     config: Path = Path("config/train/small.yaml")

@@ -47,7 +47,7 @@ class DistillDataConfig:
     work: Path
     train: TrainConfig
     ratio: float = 0.05
-    arm: str = "spread"
+    arm: str = "stratified_random"
     unit: str = "frames"
     tasks: tuple[str, ...] = ()
     tracer: str = "lissa"
