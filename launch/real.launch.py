@@ -48,7 +48,7 @@ def generate_launch_description():
         (
             "params_file",
             "real.yaml",
-            "YAML file of node parameters; without them as in real.yaml",
+            "YAML file of node parameters; what it leaves out is as in real.yaml",
         ),
         ("extrinsics_file", "cameras/extrinsics.yaml", "YAML file of where the cameras are"),
         ("rviz_config", "rviz/arm.rviz", "configuration of RViz"),

@@ -12,7 +12,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vla_arm.backend import ArmState
 from vla_arm.command import JointCommand
 from vla_arm.joint_table import ArmModel
-from vla_policy_node.arm_limits import limits_of
+from vla_policy_node.arm_limits import speed_share
 from vla_policy_node.backends.ear import JointStatesEar
 from vla_policy_node.backends.obedient import Obedient
 from vla_policy_node.qos import COMMAND
@@ -56,7 +56,8 @@ class JointTrajectoryBackend(Obedient):
         """See :class:`ArmBackend`."""
         if self.ear.state is None:
             return
-        speed = self._arm.velocity * limits_of(self._node.settings).joint_speed_scale
+        settings = self._node.settings
+        speed = self._arm.velocity * settings.joint_speed_scale * speed_share(settings)
         way = np.abs(command.positions - self.ear.state.positions)
         seconds = max(REACH_IN, float((way / speed).max()))
         point = JointTrajectoryPoint(
