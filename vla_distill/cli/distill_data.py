@@ -15,8 +15,9 @@ class Arguments:
         data: the dataset.
         out: folder of the small one, for ``vla train --data``.
         ratio: of the samples (frames) to keep, or of the episodes.
-        arm: random, stratified_random, phase_balanced, spread, herding, k_center, top_influence,
-            uniform_ncfm, weighted_ncfm, weighted_contrast or weighted_real.
+        arm: random, stratified_random, phase_balanced, spread, stratified_spread, herding,
+            k_center, top_influence, uniform_ncfm, weighted_ncfm, weighted_contrast or
+            weighted_real.
         unit: what is chosen: frames, or whole episodes (not by the ncfm and contrast arms).
         tasks: only these, separated by commas.
         config: YAML file of the full training run, of which the guide is 15 %.

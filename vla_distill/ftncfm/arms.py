@@ -115,8 +115,24 @@ class Spread:
 
     def choose(self, candidates: Candidates, count: int, rng: Generator) -> NDArray[np.int64]:
         """See :class:`Arm`."""
-        ends = np.linspace(0, len(candidates.task), count + 1).round().astype(np.int64)
-        return rng.permutation(rng.integers(ends[:-1], ends[1:]))
+        return rng.permutation(one_of_each(len(candidates.task), count, rng))
+
+
+class StratifiedSpread:
+    """Of each task and phase its share, one of every so many: neither frames nor episodes cluster.
+
+    Not in the paper: systematic sampling within strata.
+    """
+
+    name: ClassVar[str] = "stratified_spread"
+    needs: ClassVar[int] = NOTHING
+    synthetic: ClassVar[bool] = False
+
+    def choose(self, candidates: Candidates, count: int, rng: Generator) -> NDArray[np.int64]:
+        """See :class:`Arm`."""
+        return by_group(
+            candidates.group, count, lambda own, few: own[one_of_each(len(own), few, rng)]
+        )
 
 
 class Herding:
@@ -224,8 +240,8 @@ class WeightedReal(WeightedContrast):
 ARMS: dict[str, type[Arm]] = {
     kind.name: kind
     for kind in (
-        Random, StratifiedRandom, PhaseBalanced, Spread, Herding, KCenter, TopInfluence,
-        UniformNcfm, WeightedNcfm, WeightedContrast, WeightedReal,
+        Random, StratifiedRandom, PhaseBalanced, Spread, StratifiedSpread, Herding, KCenter,
+        TopInfluence, UniformNcfm, WeightedNcfm, WeightedContrast, WeightedReal,
     )
 }  # fmt: skip
 
@@ -239,6 +255,12 @@ def get_arm(name: str) -> Arm:
     if name not in ARMS:
         raise DataDistillationError("arm", got=name, expected=sorted(ARMS))
     return ARMS[name]()
+
+
+def one_of_each(size: int, count: int, rng: Generator) -> NDArray[np.int64]:
+    """One of each of ``count`` parts, as equal as can be, of ``size`` places. Rising."""
+    ends = np.linspace(0, size, count + 1).round().astype(np.int64)
+    return rng.integers(ends[:-1], ends[1:])
 
 
 def by_group(group: NDArray[np.int64], count: int, pick) -> NDArray[np.int64]:

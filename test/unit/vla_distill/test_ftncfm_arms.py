@@ -65,6 +65,15 @@ def test_spread_takes_of_every_episode_and_of_all_its_parts(candidates) -> None:
     assert len(np.unique(chosen % 5)) > 1
 
 
+def test_stratified_spread_takes_of_all_parts_of_each_group(candidates) -> None:
+    group = np.tile([0, 0, 0, 1], COUNT // 4)
+    apart = replace(candidates, group=group)
+    chosen = np.sort(get_arm("stratified_spread").choose(apart, 20, np.random.default_rng(1)))
+    for name, few in ((0, 15), (1, 5)):
+        place = np.flatnonzero(np.isin(np.flatnonzero(group == name), chosen))
+        assert np.array_equal(place // 10, np.arange(few))  # one of every ten of the group
+
+
 def test_herding_keeps_means_as_no_random_choice_does(candidates) -> None:
     rng = np.random.default_rng(2)
     points = candidates.features
