@@ -36,7 +36,7 @@ setup(
         *find_packages("sim", include=["vla_sim", "vla_sim.*"]),
     ],
     package_dir={"vla_sim": "sim/vla_sim"},
-    package_data={"": ["py.typed", "*.json", "*.yaml", "*.html", "*.css", "*.jinja", "*.txt"]},
+    package_data={"": ["*.css", "*.jinja", "*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -5,7 +5,13 @@ can be left out (`simulator:=false`) where something else speaks on the same top
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+)
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -24,7 +30,6 @@ ARGUMENTS = [
     ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
     ("device", "cpu", "torch device of the policy, e.g. cpu or cuda:0", None),
     ("rviz", "false", "open RViz, where it is installed", ["true", "false"]),
-    ("namespace", "", "namespace of our nodes and their topics", None),
     ("log_level", "info", "what the nodes log", ["debug", "info", "warn", "error"]),
 ]
 CONTROLLERS = ("joint_state_broadcaster", "arm_controller")
@@ -64,6 +69,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *arguments,
+            SetLaunchConfiguration("namespace", ""),  # bridge and controllers have none
             OpaqueFunction(function=gazebo, condition=IfCondition(simulator)),
             LogInfo(
                 msg="without Gazebo: its topics must come from elsewhere",

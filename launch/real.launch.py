@@ -2,7 +2,7 @@
 
 import yaml
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -78,7 +78,9 @@ def generate_launch_description():
         policy_host=text("policy_host"),
         chunking=text("chunking"),
     )
-    transforms = [OpaqueFunction(function=camera_transforms)] if has("tf2_ros") else []
+    transforms = [LogInfo(msg="no tf2_ros here: the cameras' places are not on /tf_static")]
+    if has("tf2_ros"):
+        transforms = [OpaqueFunction(function=camera_transforms)]
     view = rviz(images=cameras)
     return LaunchDescription([*arguments, *arm, *policy, *description("model"), *transforms, view])
 

@@ -19,25 +19,13 @@ from launch_ros.substitutions import FindPackageShare
 from vla_arm.joint_table import X5
 from vla_arm.urdf import urdf
 from vla_policy_node.bring_up import boolean, has, lifecycle_node, rviz, state_publisher, text
-
-TASKS = [
-    "reach",
-    "pick",
-    "place",
-    "push",
-    "stack",
-    "open",
-    "press",
-    "catch",
-    "insert",
-    "press_then_pick",
-]
+from vla_sim.tasks import TASKS
 
 # Name, default, meaning, choices.
 ARGUMENTS = [
     ("policy", "teacher", "checkpoint: a folder, or a name under the package's checkpoints", None),
     ("instruction", "", "followed from the start; empty waits for a goal or a topic", None),
-    ("task", "pick", "task of the first scene", TASKS),
+    ("task", "pick", "task of the first scene", list(TASKS)),
     ("seed", "0", "seed of the first scene", None),
     (
         "instructions",

@@ -61,13 +61,3 @@ class CollisionModel:
         depth = np.maximum(-contacts.dist, 0.0)
         table = (contacts.geom == self._table).any(axis=1)
         return float(depth[table].max(initial=0.0)), float(depth[~table].max(initial=0.0))
-
-    def pairs(self, q: ArrayLike, gripper: float) -> list[tuple[str, str]]:
-        """Names of the shapes that touch. Arguments as :meth:`depths`."""
-        self.depths(q, gripper)
-        contacts = self._data.contact
-        return [
-            (self._model.geom(first).name, self._model.geom(second).name)
-            for (first, second), distance in zip(contacts.geom, contacts.dist, strict=True)
-            if distance < 0.0
-        ]

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vla_arm.errors import ArmError
 
@@ -143,6 +143,24 @@ HOME: NDArray[np.float64] = np.array([-0.00333, 1.6964, 1.65892, -1.53331, 0.0, 
 HOME.setflags(write=False)
 
 ARMS = {arm.name: arm for arm in (X5, L5)}
+OUTSIDE = 0.02
+"""A joint further than this outside its range is not moved back: it must have been guided there,
+and a command within the range would be a leap [rad]."""
+
+
+def outside(positions: NDArray[np.float64], lower: ArrayLike, upper: ArrayLike) -> str:
+    """Which joint is outside its range by more than OUTSIDE, in words; empty if none is.
+
+    Args:
+        positions: measured. Shape (6,) [rad].
+        lower: ends of the ranges. Shape (6,) [rad].
+        upper: the other ends.
+    """
+    excess = np.abs(positions - np.clip(positions, lower, upper))
+    worst = int(np.argmax(excess))
+    if excess[worst] <= OUTSIDE:
+        return ""
+    return f"joint {worst + 1} is {excess[worst]:.2f} rad outside its range: guide it back"
 
 
 def get_arm(name: str) -> ArmModel:

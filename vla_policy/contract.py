@@ -19,6 +19,7 @@ from vla_policy.errors import PolicyError
 STATE_SIZE = 8
 TARGET_SIZE = 7
 MAX_INSTRUCTION_BYTES = 1024
+BASE_FRAME = "base_link"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class ActionChunk:
             opening [m]. Shape (T, 7), float32. Target i is due at ``stamp + (i + 1) * step_dt``.
         stamp: the observation's stamp [s].
         step_dt: time between targets [s].
-        frame_id: the frame of the poses.
+        frame_id: the frame of the poses; BASE_FRAME is the arm's base, whatever the robot calls it.
         sequence: counts the chunks of an episode from 0.
         policy_hash: identifies weights and recipe.
         instruction: the instruction followed.
@@ -133,7 +134,7 @@ class ActionChunk:
     targets: NDArray[np.float32]
     stamp: float
     step_dt: float
-    frame_id: str = "base_link"
+    frame_id: str = BASE_FRAME
     sequence: int = 0
     policy_hash: str = ""
     instruction: str = ""

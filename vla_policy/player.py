@@ -22,12 +22,10 @@ class ChunkPlayer:
 
     Attributes:
         newest: the chunk in play, or None.
-        ignored: chunks that came out of order and were dropped.
     """
 
     def __init__(self) -> None:
         self.newest: ActionChunk | None = None
-        self.ignored = 0
         self._times: NDArray[np.float64] = np.zeros(0)
         self._poses: NDArray[np.float64] = np.zeros((0, TARGET_SIZE))
         self._last: tuple[float, NDArray[np.float64]] | None = None
@@ -46,11 +44,10 @@ class ChunkPlayer:
         if start.shape != (TARGET_SIZE,) or not np.isfinite(start).all():
             raise PolicyError("pose", got=start, expected=f"{TARGET_SIZE} finite numbers")
         self.newest = None
-        self.ignored = 0
         self._last = (-math.inf, start.copy())
 
     def add(self, chunk: ActionChunk) -> None:
-        """Take a chunk; one older than the newest, by (stamp, sequence), is counted and dropped.
+        """Take a chunk; one older than the newest, by (stamp, sequence), is dropped.
 
         Raises:
             PolicyError: the chunk has no targets, a number in it is not finite, or its step is not
@@ -58,7 +55,6 @@ class ChunkPlayer:
         """
         newest = self.newest
         if newest and (chunk.stamp, chunk.sequence) <= (newest.stamp, newest.sequence):
-            self.ignored += 1
             return
         due, poses = _schedule(chunk)
         if self._last is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -105,13 +104,10 @@ class ArmNode(SettingsNode[ArmSettings]):
         """Limits may have become tighter."""
         self._controller.set_limits(limits_of(self.settings))
 
-    def _on_set_parameters(self, given: list[Parameter]) -> Any:
+    def objection(self, given: Sequence[Parameter]) -> str:
+        """Limits only tighten while the arm may move."""
         now = {name: self.get_parameter(name).value for name in ArmSettings.__dataclass_fields__}
-        wanted = {p.name: p.value for p in given if p.name in now}
-        types_fit = all(type(value) is type(now[name]) for name, value in wanted.items())
-        if types_fit and (why := refusal(now, wanted)):
-            return SetParametersResult(successful=False, reason=why)
-        return super()._on_set_parameters(given)
+        return refusal(now, {p.name: p.value for p in given if p.name in now})
 
     def cleanup(self) -> None:
         """Let go of the arm."""
@@ -119,11 +115,7 @@ class ArmNode(SettingsNode[ArmSettings]):
 
     def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """See :meth:`SettingsNode.health`."""
-        level = {
-            ArmStatus.HOLD: WARN,
-            ArmStatus.ESTOP: ERROR,
-            ArmStatus.FAULT: ERROR,
-        }.get(self._state, OK)
+        level = {ArmStatus.HOLD: WARN, ArmStatus.ESTOP: ERROR}.get(self._state, OK)
         text = self._fault or self._text
         if self._fault and level == OK:
             level = WARN

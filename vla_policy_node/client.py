@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.action.client import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
 from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import ArmStatus, EndEffectorCommand
 from vla_msgs.srv import ResetSimulation
 
 from vla_policy.conversions import seconds
-from vla_policy.image_conversion import image_to_rgb
 from vla_policy_node.errors import NodeError
 from vla_policy_node.qos import COMMAND, LATCHED
 from vla_policy_node.shared_memory import open_context
@@ -67,19 +62,10 @@ class SimulationClient:
 
     Args:
         namespace: namespace of the nodes.
-        on_overview: called with each overview picture, Shape (480, 640, 3) uint8 RGB, and its stamp
-            [s]; without it no overview is rendered.
-        domain_id: ROS domain; None takes ``ROS_DOMAIN_ID``.
     """
 
-    def __init__(
-        self,
-        namespace: str = "",
-        *,
-        on_overview: Callable[[NDArray[np.uint8], float], None] | None = None,
-        domain_id: int | None = None,
-    ) -> None:
-        self._context = open_context(domain_id=domain_id)
+    def __init__(self, namespace: str = "") -> None:
+        self._context = open_context()
         self._node = Node(
             "simulation_client",
             namespace=namespace,
@@ -98,11 +84,6 @@ class SimulationClient:
             EndEffectorCommand, "ee_command", self._take_command, COMMAND
         )
         self._action = ActionClient(self._node, ExecuteInstruction, "execute_instruction")
-        self._on_overview = on_overview
-        if on_overview is not None:
-            self._node.create_subscription(
-                Image, "camera/overview/image_raw", self._take_overview, qos_profile_sensor_data
-            )
 
     def wait_until_ready(self, timeout: float = 60.0, *, policy: bool = True) -> None:
         """Wait until all nodes are active and the arm is ready.
@@ -128,7 +109,6 @@ class SimulationClient:
         seed: int,
         *,
         instructions: str = "train",
-        swap: bool = False,
         timeout: float = 20.0,
     ) -> Scene:
         """Begin an episode: the arm is home and ready, and time stands still until :meth:`execute`.
@@ -137,7 +117,6 @@ class SimulationClient:
             task: name of the task.
             seed: seed of the scene.
             instructions: which phrasings, ``train``, ``new_sentences`` or ``new_words``.
-            swap: same scene, but another object is named.
             timeout: wall-clock time [s].
 
         Raises:
@@ -145,9 +124,7 @@ class SimulationClient:
         """
         self.pause()
         self._arm_was_ready = self._arm_is_ready
-        request = ResetSimulation.Request(
-            task=task, seed=seed, instructions=instructions, swap=swap
-        )
+        request = ResetSimulation.Request(task=task, seed=seed, instructions=instructions)
         answer = self._call("reset_simulation", self._reset.call_async(request), timeout)
         if not answer.ok:
             raise NodeError("reset_simulation", got=answer.message, expected="a scene")
@@ -206,12 +183,6 @@ class SimulationClient:
         """Let time stand still."""
         self._set(self._sim, "sim_node", "paused", True)
 
-    def spin(self, duration: float) -> None:
-        """Take messages for so long [s, wall clock]."""
-        end = time.monotonic() + duration
-        while (left := end - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
-
     def close(self) -> None:
         """Leave the graph."""
         self._executor.shutdown()
@@ -253,7 +224,3 @@ class SimulationClient:
 
     def _take_command(self, message: EndEffectorCommand) -> None:
         self._commanded = seconds(message.header.stamp)
-
-    def _take_overview(self, message: Image) -> None:
-        if self._on_overview is not None:
-            self._on_overview(image_to_rgb(message), seconds(message.header.stamp))

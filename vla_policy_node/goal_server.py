@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from vla_msgs.action import ExecuteInstruction
-from vla_msgs.msg import TaskStatus
+from vla_msgs.msg import EpisodeMark, TaskStatus
 
 from vla_policy.contract import ActionChunk, validate_instruction
 from vla_policy.conversions import report_to_message, seconds
@@ -18,6 +18,10 @@ from vla_policy_node.goal import Ending, Goal, Result
 if TYPE_CHECKING:
     from vla_policy_node.lifecycle import SettingsNode
 
+_MARKS = {
+    EpisodeMark.SUCCESS: (Result.OPERATOR_SUCCESS, "marked as done"),
+    EpisodeMark.FAILURE: (Result.OPERATOR_FAILURE, "marked as failed"),
+}
 PATIENCE = 5.0
 """A goal whose inputs are missing for so long is aborted [s]."""
 
@@ -61,6 +65,12 @@ class GoalServer:
         self._task = message
         if self.goal is not None:
             self.goal.see_task(message, seconds(message.header.stamp))
+
+    def see_mark(self, mark: EpisodeMark) -> None:
+        """Take what an operator says of the running goal: where nobody simulates, only he knows."""
+        if mark.kind in _MARKS:
+            reason, text = _MARKS[mark.kind]
+            self.end(reason, f"{text} ({mark.source or 'operator'})")
 
     def see_chunk(self, chunk: ActionChunk) -> None:
         """Tell the client of another chunk."""

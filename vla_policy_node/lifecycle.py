@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import rclpy
 import rclpy.utilities
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.event_handler import PublisherEventCallbacks
@@ -63,7 +64,8 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self._settings_type = settings_type
         self._configured = self.active = False
         parameters.declare(self, settings_type)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.add_on_set_parameters_callback(self._judge_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
         self.settings: S = settings_type()
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = self.create_publisher(
@@ -86,8 +88,12 @@ class SettingsNode(LifecycleNode, Generic[S]):
     def cleanup(self) -> None:
         """Give back what :meth:`configure` made."""
 
+    def objection(self, given: Sequence[Parameter]) -> str:
+        """Why parameters, each fit by itself, are not taken; empty if they are."""
+        return ""
+
     def settings_changed(self) -> None:
-        """Called after a live parameter was set."""
+        """Called after live parameters were set, which nobody can refuse any more."""
 
     def health(self) -> tuple[bytes, str, Mapping[str, object]]:
         """Return diagnostic level, message and values."""
@@ -198,12 +204,16 @@ class SettingsNode(LifecycleNode, Generic[S]):
             return False
         return True
 
-    def _on_set_parameters(self, given: list[Parameter]) -> Any:
-        answer = parameters.judge(self._settings_type, given, configured=self._configured)
-        if answer.successful and self._configured:
+    def _judge_parameters(self, given: list[Parameter]) -> SetParametersResult:
+        why = parameters.unfit(self._settings_type, given) or self.objection(given)
+        if self._configured:
+            why = why or parameters.settled(self._settings_type, given)
+        return SetParametersResult(successful=not why, reason=why)
+
+    def _take_parameters(self, given: list[Parameter]) -> None:
+        if self._configured:
             self.settings = parameters.replaced(self.settings, given)
             self.settings_changed()
-        return answer
 
     def _on_diagnostics_timer(self) -> None:
         if self._configured:

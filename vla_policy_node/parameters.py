@@ -10,7 +10,6 @@ from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
     ParameterDescriptor,
-    SetParametersResult,
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -144,30 +143,24 @@ def read(node: Node, settings_type: type[T]) -> T:
     return settings_type(**{fields[name].name: value for name, value in values.items()})
 
 
-def judge(
-    settings_type: type[Any], parameters: Sequence[Parameter], *, configured: bool
-) -> SetParametersResult:
-    """Say whether parameters may be set now; the answer of an on-set callback.
+def unfit(settings_type: type[Any], parameters: Sequence[Parameter]) -> str:
+    """Say which parameter has a value that it cannot have; empty if none. Those of others
+    (``use_sim_time``) pass."""
+    fields = _by_name(settings_type)
+    try:
+        check(settings_type, {p.name: _value(p) for p in parameters if p.name in fields})
+    except NodeError as error:
+        return str(error)
+    return ""
 
-    Args:
-        settings_type: the node's settings.
-        parameters: what shall be set; parameters of others (``use_sim_time``) pass.
-        configured: whether the node has taken its settings, so that only live ones may change.
-    """
+
+def settled(settings_type: type[Any], parameters: Sequence[Parameter]) -> str:
+    """Say which parameter a configured node does not take any more; empty if none."""
     fields = _by_name(settings_type)
     for parameter in parameters:
-        if parameter.name not in fields:
-            continue
-        if configured and not fields[parameter.name].metadata["live"]:
-            return SetParametersResult(
-                successful=False,
-                reason=f"{parameter.name} is read in configure: deactivate and clean up first",
-            )
-        try:
-            check(settings_type, {parameter.name: _value(parameter)})
-        except NodeError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-    return SetParametersResult(successful=True)
+        if parameter.name in fields and not fields[parameter.name].metadata["live"]:
+            return f"{parameter.name} is read in configure: deactivate and clean up first"
+    return ""
 
 
 def replaced(settings: T, parameters: Sequence[Parameter]) -> T:

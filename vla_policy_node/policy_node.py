@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
@@ -18,14 +17,15 @@ from vla_msgs.msg import (
     ArmStatus,
     EndEffectorCommand,
     EndEffectorState,
+    EpisodeMark,
     PolicyStatus,
     TaskStatus,
 )
 
 from vla_policy import conversions
 from vla_policy.chunking import make_chunking
+from vla_policy.contract import BASE_FRAME, validate_instruction
 from vla_policy.contract import ActionChunk as Chunk
-from vla_policy.contract import validate_instruction
 from vla_policy.errors import PolicyError
 from vla_policy.observation import state_from_message
 from vla_policy_node.camera import Camera, Cameras
@@ -38,7 +38,7 @@ from vla_policy_node.goal_server import PATIENCE, GoalServer
 from vla_policy_node.inference import Inference
 from vla_policy_node.instruction import decode_string
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
-from vla_policy_node.parameters import judge, replaced
+from vla_policy_node.parameters import replaced
 from vla_policy_node.pilot import Answer, Pilot
 from vla_policy_node.policy_source import call_policy, compile_policy, make_policy, warm_up
 from vla_policy_node.qos import COMMAND, LATCHED, REPORT
@@ -102,6 +102,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         )
         self._jump = StampJump(JUMP)
         self._arm, self._arm_arrival = ArmStatus(), Arrival()
+        self._frame = BASE_FRAME
         self._pending: float | None = None
         self._answered: tuple[float, EndEffectorCommand] | None = None
         self._report = ChunkReport(self.steady_clock)
@@ -137,6 +138,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             time_limit=lambda: self.settings.time_limit,
         )
         self.subscribe(TaskStatus, "task_status", self._goals.see_task, REPORT)
+        self.subscribe(EpisodeMark, "episode_mark", self._goals.see_mark, REPORT)
         self.every(0.1, self._on_timer)
         self.every(STATUS_PERIOD, self._publish_status)
 
@@ -167,14 +169,14 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._compute.apply(self.settings, self.settings.replan_steps)
         self._cameras.timeout = self.settings.image_timeout
 
-    def _on_set_parameters(self, given: list[Parameter]) -> Any:
-        answer = judge(PolicySettings, given, configured=self._configured)
-        if answer.successful and self._configured:
-            try:  # what this policy can do is known only now
+    def objection(self, given: Sequence[Parameter]) -> str:
+        """What this policy can do is known only now."""
+        if self._configured:
+            try:
                 self._compute.ceiling(replaced(self.settings, given))
             except NodeError as error:
-                return SetParametersResult(successful=False, reason=str(error))
-        return super()._on_set_parameters(given)
+                return str(error)
+        return ""
 
     @property
     def pilot(self) -> Pilot:
@@ -222,7 +224,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def _on_state(self, message: EndEffectorState) -> None:
         if not self.active:
             return
-        stamp = conversions.seconds(message.header.stamp)
+        stamp, self._frame = conversions.seconds(message.header.stamp), message.header.frame_id
         try:
             state = state_from_message(message)
             pose = conversions.pose_from_message(message.commanded)
@@ -265,6 +267,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         except (ValueError, TypeError, OverflowError) as error:
             self.pilot.fail(f"the chunk's report cannot be sent: {error}")
             return
+        message.header.frame_id = self._frame_of(chunk)
         self._chunk_out.publish(message)
         self._publish_status()
         self._tell(self._compute.see(chunk.report))
@@ -279,7 +282,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def _on_arm(self, message: ArmStatus) -> None:
         self._arm = message
         self._arm_arrival.mark(0.0)
-        if message.state in (ArmStatus.ESTOP, ArmStatus.FAULT, ArmStatus.INACTIVE):
+        if message.state in (ArmStatus.ESTOP, ArmStatus.INACTIVE):
             self._goals.end(Result.HELD, f"the arm stopped: {message.text}")
         elif message.refusing >= self.settings.refusal_timeout:
             self._goals.end(Result.HELD, message.text)
@@ -342,10 +345,10 @@ class PolicyNode(SettingsNode[PolicySettings]):
     def _send(self, stamp: float, answer: Answer) -> None:
         message = EndEffectorCommand(mode=EndEffectorCommand.HOLD, reason=answer.reason)
         conversions.set_stamp(message.header.stamp, stamp)
-        message.header.frame_id = "base_link"
+        message.header.frame_id = self._frame
         if answer.target is not None and answer.chunk is not None:
             message.mode = EndEffectorCommand.MOVE
-            message.header.frame_id = answer.chunk.frame_id
+            message.header.frame_id = self._frame_of(answer.chunk)
             conversions.pose_to_message(answer.target, message.pose)
             message.gripper = float(answer.target[6])
             message.sequence = answer.chunk.sequence
@@ -353,6 +356,10 @@ class PolicyNode(SettingsNode[PolicySettings]):
         self._answered = stamp, message
         self._command_out.publish(message)
         self.report_health()
+
+    def _frame_of(self, chunk: Chunk) -> str:
+        """The robot's own name where a policy says that it is the base."""
+        return self._frame if chunk.frame_id == BASE_FRAME else chunk.frame_id
 
     def _publish_status(self) -> None:
         if not self._configured:

@@ -135,7 +135,14 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         """See :meth:`SettingsNode.health`."""
         missing = [name for name in self._needed if name not in self._last]
         counts = self._bag.counts if self._bag else {}
-        values = {"bag": self._bag.path if self._bag else "", "repeated": self._repeated, **counts}
+        values = {
+            "bag": self._bag.path if self._bag else "",
+            "waiting for": ", ".join(missing),
+            "begun": self._begun,
+            "ended": self._ended,
+            "repeated": self._repeated,
+            **counts,
+        }
         if self._failure:
             return ERROR, self._failure, values
         if missing:

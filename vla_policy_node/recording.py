@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +43,8 @@ class RecordingClient(SimulationClient):
         super().__init__(namespace)
         self._stamp = Time()
         self._task: TaskStatus | None = None
-        self._recorder = ""
+        self._recorder: Mapping[str, str] = {}
+        self._recorder_name = f"{self._node.get_namespace()}/{RECORDER}".lstrip("/")
         self._marks = self._node.create_publisher(EpisodeMark, "episode_mark", REPORT)
         listen = self._node.create_subscription
         listen(EndEffectorState, "ee_state", self._take_state, COMMAND)
@@ -56,14 +57,19 @@ class RecordingClient(SimulationClient):
         Raises:
             NodeError: it does not in time; the message says what is missing.
         """
-        self._wait("recorder_node", lambda: bool(self._recorder), timeout)
-        self._wait(f"recorder_node ({self._recorder})", self._is_recording, timeout)
+        self._wait(RECORDER, lambda: bool(self._recorder), timeout)
+        missing = self._recorder["waiting for"]
+        self._wait(f"{RECORDER}: {missing}", self._is_recording, timeout)
         self._wait("episode_mark heard", lambda: self._marks.get_subscription_count() > 0, timeout)
 
     def wait_until_written(self, begun: int, ended: int, timeout: float = 30.0) -> None:
         """Wait until the recorder has the marks of so many episodes."""
-        text = f"{begun} episodes begun, {ended} ended"
-        self._wait(f"recorder_node: {text}", lambda: self._recorder == text, timeout)
+        wanted = str(begun), str(ended)
+        self._wait(
+            f"{RECORDER}: {begun} episodes begun, {ended} ended",
+            lambda: (self._recorder["begun"], self._recorder["ended"]) == wanted,
+            timeout,
+        )
 
     def mark(self, kind: int, scene: Scene) -> None:
         """Mark the newest state's time; time stands still meanwhile."""
@@ -98,7 +104,7 @@ class RecordingClient(SimulationClient):
         return seconds(self._stamp) >= self._commanded - 1e-6
 
     def _is_recording(self) -> bool:
-        return self._recorder.endswith("ended")
+        return not self._recorder["waiting for"]
 
     def _take_state(self, message: EndEffectorState) -> None:
         self._stamp = message.header.stamp
@@ -108,10 +114,10 @@ class RecordingClient(SimulationClient):
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.hardware_id == RECORDER:
+            if status.name == self._recorder_name:
                 if status.level == DiagnosticStatus.ERROR:
                     raise NodeError(RECORDER, got=status.message, expected="a bag that grows")
-                self._recorder = status.message
+                self._recorder = {value.key: value.value for value in status.values}
 
 
 def run_episode(client: RecordingClient, number: int, scene: Scene, by_policy: bool) -> bool:

@@ -55,16 +55,15 @@ def remove_unfinished_ports(folder: Path = FOLDER) -> list[Path]:
     return removed
 
 
-def open_context(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> Context:
+def open_context(args: Sequence[str] | None = None) -> Context:
     """Return an initialised context, for a process that is no node of its own.
 
     Args:
         args: ROS arguments.
-        domain_id: ROS domain; None takes ``ROS_DOMAIN_ID``.
     """
     remove_unfinished_ports()
     context = Context()
-    context.init(args=None if args is None else list(args), domain_id=domain_id)
+    context.init(args=None if args is None else list(args))
     return context
 
 

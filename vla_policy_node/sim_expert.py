@@ -55,7 +55,7 @@ class SimExpert:
         if self._answered is not None and stamp == self._answered[0]:
             self._out.publish(self._answered[1])
         elif self._paused():
-            self._out.publish(self._message(stamp, EndEffectorCommand.HOLD, WAITS))
+            self._out.publish(self._message(message, EndEffectorCommand.HOLD, WAITS))
         else:
             self._answered = stamp, self._move(stamp, message)
             self._out.publish(self._answered[1])
@@ -70,15 +70,12 @@ class SimExpert:
             self._chunks += 1
         pose, chunk = self._player.sample(stamp), self._player.newest
         if pose is None or chunk is None:
-            return self._message(stamp, EndEffectorCommand.HOLD, "the expert's step has run out")
-        message = self._message(stamp, EndEffectorCommand.MOVE)
+            return self._message(state, EndEffectorCommand.HOLD, "the expert's step has run out")
+        message = self._message(state, EndEffectorCommand.MOVE)
         conversions.pose_to_message(pose, message.pose)
         message.gripper, message.sequence = float(pose[6]), chunk.sequence
         conversions.set_stamp(message.observation_stamp, chunk.stamp)
         return message
 
-    def _message(self, stamp: float, mode: int, reason: str = "") -> EndEffectorCommand:
-        message = EndEffectorCommand(mode=mode, reason=reason)
-        conversions.set_stamp(message.header.stamp, stamp)
-        message.header.frame_id = "base_link"
-        return message
+    def _message(self, state: EndEffectorState, mode: int, reason: str = "") -> EndEffectorCommand:
+        return EndEffectorCommand(header=state.header, mode=mode, reason=reason)

@@ -8,7 +8,7 @@ from typing import Any
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from vla_msgs.msg import TaskStatus
-from vla_msgs.srv import ResetSimulation, StepSimulation
+from vla_msgs.srv import ResetSimulation
 
 from vla_policy.conversions import joint_values, seconds, set_stamp
 from vla_policy.errors import PolicyError
@@ -28,7 +28,6 @@ IMAGE_TICKS = round(STEP_DT / CONTROL_DT)
 RESEND_PERIOD = 0.2
 """In lockstep, or paused, what went out for this tick goes out again so often [s]: others may have
 joined since."""
-MAX_STEPS = 100_000
 
 
 class SimNode(SettingsNode[SimSettings]):
@@ -57,7 +56,6 @@ class SimNode(SettingsNode[SimSettings]):
         self._begin(settings.task, settings.seed, settings.instructions, False)
         self.subscribe(JointState, "joint_commands", self._on_target, COMMAND)
         self.serve(ResetSimulation, "reset_simulation", self._on_reset)
-        self.serve(StepSimulation, "step_simulation", self._on_step)
         if settings.mode == "paced":
             self._alarm = self.every(CONTROL_DT / settings.speed, self._on_pace)
         self.every(RESEND_PERIOD, self._on_resend)
@@ -185,20 +183,6 @@ class SimNode(SettingsNode[SimSettings]):
         response.time_limit = float(episode.time_limit)
         set_stamp(response.stamp, self._stamp)
         self.get_logger().info(f"{task} {request.seed}: {episode.instruction!r}")
-        return response
-
-    def _on_step(
-        self, request: StepSimulation.Request, response: StepSimulation.Response
-    ) -> StepSimulation.Response:
-        ticks = max(1, request.ticks)
-        if not self.active or ticks > MAX_STEPS:
-            response.ok = False
-            response.message = f"{ticks} ticks: expected an active node and at most {MAX_STEPS}"
-            return response
-        for _ in range(ticks):
-            self._step()
-        response.ok = True
-        set_stamp(response.stamp, self._stamp)
         return response
 
     # What goes out. Images before joint states: those make everyone act.

@@ -61,7 +61,7 @@ def test_a_joint_outside_its_range_is_not_pulled_back(graph):
     sent = len(graph.robot.targets)
     graph.robot.joints = False
     graph.robot._joints_out.publish(foreign(graph, graph.robot.positions))
-    graph.wait("the fault", lambda: "joint6 is 0.15 rad outside" in graph.arm_node._fault)
+    graph.wait("the fault", lambda: "joint 6 is 0.15 rad outside" in graph.arm_node._fault)
     graph.turn(20)
     assert len(graph.robot.targets) == sent
     assert graph.arm.state == ArmStatus.HOLD and "guide it back" in graph.arm.text

@@ -10,7 +10,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from std_msgs.msg import String
 from vla_msgs.action import ExecuteInstruction
-from vla_msgs.msg import ArmStatus, TaskStatus
+from vla_msgs.msg import ArmStatus, EpisodeMark, TaskStatus
 
 from vla_policy.errors import PolicyError
 from vla_policy_node.instruction import decode_string
@@ -126,6 +126,26 @@ def test_a_goal_ends_when_the_simulation_says_so(graph):
     say(True)
     result = graph.result(handle)
     assert result.success and result.reason == Result.SUCCEEDED_TASK
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (EpisodeMark.SUCCESS, Result.OPERATOR_SUCCESS),
+        (EpisodeMark.FAILURE, Result.OPERATOR_FAILURE),
+    ],
+)
+def test_a_goal_ends_when_the_operator_says_so(graph, kind, reason):
+    out = graph.ear.create_publisher(EpisodeMark, "episode_mark", 10)
+    graph.wait("policy_node listens", lambda: out.get_subscription_count() > 0)
+    handle = graph.send_goal("rise", time_limit=20.0)
+    graph.until("motion", lambda: not graph.holding())
+    out.publish(EpisodeMark(kind=EpisodeMark.START))
+    out.publish(EpisodeMark(kind=kind, source="keyboard"))
+    result = graph.result(handle)
+    assert result.reason == reason and "keyboard" in result.text
+    assert result.success == (kind == EpisodeMark.SUCCESS)
+    graph.until("a hold", graph.holding)
 
 
 def test_success_from_before_the_goal_does_not_count(graph):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from graph import overrides
+from graph import Graph, overrides
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -108,3 +108,15 @@ def test_the_yaml_files_name_only_what_exists_with_its_default():
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
         for name, given in value["ros__parameters"].items():
             assert defaults[name] == given, f"{key} {name}"
+
+
+def test_the_robot_may_call_its_base_by_another_name(monkeypatch):
+    graph = Graph(monkeypatch)
+    try:
+        graph.arm_node.set_parameters(overrides(base_frame="left_base_link"))
+        graph.start()
+        graph.rise()
+        frames = {message.header.frame_id for message in (*graph.states, *graph.commands, *graph.chunks)}
+        assert frames == {"left_base_link"}
+    finally:
+        graph.close()

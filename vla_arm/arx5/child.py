@@ -24,6 +24,7 @@ from vla_arm.arx5.overload import Overload
 from vla_arm.arx5.streamer import Streamer
 from vla_arm.arx5.wire import ENDING, JOINTS, MAX_PACKET, ChildConfig, Mode, Order, Report, Verb
 from vla_arm.errors import ArmError
+from vla_arm.joint_table import outside
 
 PERIOD = 0.004
 """Between joint commands [s]."""
@@ -159,8 +160,8 @@ class Child:
         elif order.verb == Verb.TEACH:
             self._library.teach()
             self._mode, self._text = Mode.TEACHING, ""
-        elif outside := self._streamer.outside(reading.joints[0]):
-            self._fail(outside)
+        elif why := outside(reading.joints[0], self._config.lower, self._config.upper):
+            self._fail(why)
         else:
             self._streamer.anchor(reading.joints[0], reading.gripper, time.monotonic())
             self._freshness.forget()

@@ -15,8 +15,6 @@ MAX_AGE = 0.1
 """Targets older than this are dropped: the driver was frozen, or the socket full [s]."""
 MAX_JUMP = 0.5
 """Targets further than this from where the arm was sent are refused [rad]."""
-OUTSIDE = 0.02
-"""An arm further than this outside a joint's range is not engaged [rad]."""
 GRIPPER_SPEED = 0.3
 """Largest of the gripper, the library's own [m/s]."""
 
@@ -37,7 +35,6 @@ class Streamer:
         self._output = np.zeros(7)
         self._target = np.zeros(7)
         self._number, self._end, self._time = 0, 0.0, 0.0
-        self.refused = 0
 
     @property
     def output(self) -> NDArray[np.float64]:
@@ -48,21 +45,6 @@ class Streamer:
         """Ramp at this share of the joint speeds from now on."""
         self._speed = np.append(self._velocity * min(1.0, speed_scale), GRIPPER_SPEED)
 
-    def outside(self, positions: NDArray[np.float64]) -> str:
-        """Which joint is so far outside its range that :meth:`anchor` would be a step, in words.
-
-        Args:
-            positions: measured. Shape (6,) [rad].
-
-        Returns:
-            Empty if none is.
-        """
-        excess = np.abs(positions - np.clip(positions, self._lower[:6], self._upper[:6]))
-        worst = int(np.argmax(excess))
-        if excess[worst] <= OUTSIDE:
-            return ""
-        return f"joint {worst + 1} is {excess[worst]:.2f} rad outside its range: guide it back"
-
     def anchor(self, positions: NDArray[np.float64], gripper: float, now: float) -> None:
         """Start from where the arm is. Shape (6,) [rad], [m]."""
         state = np.append(positions, gripper)
@@ -70,7 +52,7 @@ class Streamer:
         self._target, self._end, self._time = self._output.copy(), now, now
 
     def take(self, order: Order, now: float) -> bool:
-        """Take a target; False if it is refused."""
+        """Take a target; False if it is old, out of turn, far away or not finite."""
         target = np.append(order.positions, order.gripper)
         fits = (
             np.isfinite(target).all()
@@ -79,7 +61,6 @@ class Streamer:
             and np.abs(target[:6] - self._output[:6]).max() <= MAX_JUMP
         )
         if not fits:
-            self.refused += 1
             return False
         self._number = order.number
         self._target = np.clip(target, self._lower, self._upper)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -196,21 +195,6 @@ class Dataset:
             seed=record.seed,
             noise=record.noise,
         )
-
-    def stream(self, seed: int, part: int = 0, parts: int = 1) -> Iterator[EpisodeFrames]:
-        """Go once through the episodes, holding one in memory at a time.
-
-        Args:
-            seed: of the order of the episodes.
-            part: which share of them, for several processes.
-            parts: number of shares.
-
-        Yields:
-            Every episode of the share, once.
-        """
-        order = np.random.default_rng(seed).permutation(len(self.episodes))
-        for index in order[part::parts]:
-            yield self.episode(int(index))
 
     @cached_property
     def content_hash(self) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
 from vla_arm.backend import ArmState
-from vla_arm.joint_table import ArmModel
+from vla_arm.joint_table import ArmModel, outside
 from vla_policy.conversions import joint_values, seconds
 from vla_policy.errors import PolicyError
 from vla_policy_node import clock
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vla_policy_node.lifecycle import SettingsNode
 
 TOPIC = "joint_states"
-OUTSIDE = 0.02
-"""An arm further than this outside a joint's range is not followed [rad]."""
 LEAP, NOISE = 1.5, 0.05
 """Between two states a joint moves at most so many times its speed, and this [rad]."""
 
@@ -82,21 +80,13 @@ class JointStatesEar:
         except PolicyError as error:
             self._on_fault(str(error))
             return
-        if why := self._outside(values[:6]) or self._leaps(values[:6]):
+        if why := outside(values[:6], self._arm.lower, self._arm.upper) or self._leaps(values[:6]):
             self._on_fault(why)
             return
         self._at = clock.steady()
         opening = self._opening * float(values[6])
         self.state = ArmState(values[:6], speeds, opening, seconds(message.header.stamp))
         self._on_measurement(self.state)
-
-    def _outside(self, positions: NDArray[np.float64]) -> str:
-        excess = np.abs(positions - np.clip(positions, self._arm.lower, self._arm.upper))
-        worst = int(np.argmax(excess))
-        if excess[worst] <= OUTSIDE:
-            return ""
-        name = self.names[worst]
-        return f"{name} is {excess[worst]:.2f} rad outside its range: guide it back"
 
     def _leaps(self, positions: NDArray[np.float64]) -> str:
         if self.state is None or self._node.settings.lockstep:

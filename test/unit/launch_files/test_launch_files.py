@@ -166,7 +166,8 @@ def test_the_cameras_places_are_published_as_the_file_says():
     file = CONFIG / "cameras" / "extrinsics.yaml"
     made = context(extrinsics_file=str(file), namespace="")
     publishers = load("real").camera_transforms(made)
-    for (frame, place), node in zip(yaml.safe_load(file.read_text()).items(), publishers):
+    places = yaml.safe_load(file.read_text())
+    for (frame, place), node in zip(places.items(), publishers, strict=True):
         said = words(made, node)
         given = dict(zip(said[::2], said[1::2]))
         assert (given["--frame-id"], given["--child-frame-id"]) == (place["parent"], frame)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from vla_arm.arx5.freshness import GRIPPER_MOVED, MOVED, STANDING, Freshness, Standstill
 from vla_arm.arx5.library import Reading
 from vla_arm.arx5.overload import OVER, Overload
-from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, OUTSIDE, Streamer
+from vla_arm.arx5.streamer import MAX_AGE, MAX_JUMP, Streamer
 from vla_arm.arx5.wire import ChildConfig, Mode, Order, Report, Verb
-from vla_arm.joint_table import X5
+from vla_arm.joint_table import OUTSIDE, X5, outside
 
 CONFIG = ChildConfig.of_arm(X5, "can0", 0.02)
 STEP = 0.004
@@ -128,16 +128,15 @@ def test_stale_reordered_and_far_targets_are_refused():
     assert not streamer.take(order(3, time=1.0), 1.0 + 2 * MAX_AGE)
     assert not streamer.take(order(4, time=2.0), 1.0)
     assert not streamer.take(order(5, shift=2 * MAX_JUMP), 1.0)
-    assert streamer.refused == 5
 
 
 def test_an_arm_outside_its_range_is_named_and_by_how_much():
-    streamer = Streamer(CONFIG)
-    assert streamer.outside(X5.lower - OUTSIDE / 2) == ""
-    assert streamer.outside(X5.upper + OUTSIDE / 2) == ""
+    assert outside(X5.lower - OUTSIDE / 2, X5.lower, X5.upper) == ""
+    assert outside(X5.upper + OUTSIDE / 2, X5.lower, X5.upper) == ""
     for at, by in ((X5.lower, -0.08), (X5.upper, 0.08)):
         far = at + np.array((0.0, by, 0.0, 0.0, 0.0, 0.0))
-        assert streamer.outside(far) == "joint 2 is 0.08 rad outside its range: guide it back"
+        text = "joint 2 is 0.08 rad outside its range: guide it back"
+        assert outside(far, X5.lower, X5.upper) == text
 
 
 def reading(cycle, *, torque=0.0, gripper=0.0, speed=0.0):

@@ -15,8 +15,6 @@ from vla_arm.kinematics import ArmKinematics, InverseKinematics
 from vla_arm.mjcf import arm_spec
 from vla_arm.urdf import urdf
 
-pytestmark = pytest.mark.unit
-
 ARMS = pytest.mark.parametrize("arm", [X5, L5], ids=lambda arm: arm.name)
 
 

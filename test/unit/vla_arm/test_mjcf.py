@@ -12,8 +12,6 @@ from vla_arm.joint_table import HOME, L5, X5, ArmModel
 from vla_arm.limits import ArmLimits
 from vla_arm.mjcf import arm_spec
 
-pytestmark = pytest.mark.unit
-
 DT, SUBSTEPS = 0.02, 10
 OPEN = 0.08
 CUBE = 0.035

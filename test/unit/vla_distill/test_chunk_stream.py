@@ -19,8 +19,6 @@ from vla_policy.contract import ActionChunk, Memory
 from vla_policy.errors import PolicyError
 from vla_policy.player import ChunkPlayer
 
-pytestmark = pytest.mark.unit
-
 TICK, STEP, HORIZON, REPLAN = 0.02, 0.1, 16, 10
 HOME = np.array([0.0, 0.9, 1.1, -0.6, 0.0, 0.0])
 BAD = StreamFaults(delay=0.1, jitter=0.1, loss=0.3, duplication=0.2, reordering=0.3)

@@ -142,12 +142,6 @@ def test_chunk_repeats_the_last_action(dataset: Path) -> None:
     assert indices.tolist() == [[0, 1, 2, 3], [10, 11, 12, 12], [12] * 4, [13, 14, 15, 16]]
 
 
-def test_stream_gives_every_episode_once(finished: Path) -> None:
-    data = Dataset(finished)
-    names = [e.name for part in (0, 1) for e in data.stream(seed=3, part=part, parts=2)]
-    assert sorted(names) == sorted(e.name for e in EPISODES)
-
-
 def test_resumed_writing_gives_the_same_bytes(tmp_path: Path, finished: Path) -> None:
     path = tmp_path / "demo"
     first = DatasetWriter(path, CAMERAS, SIZE, collection={"seed": 7})

@@ -23,8 +23,6 @@ from vla_policy.model.guidance import Guidance, prefix, prefix_weights
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.trajectory import due_times, poses_at
 
-pytestmark = pytest.mark.unit
-
 START = np.array([0.3, 0.0, 0.17, 0.0, math.pi / 2, 0.0, 0.08])
 STEP = 0.1
 EXACT = 1e-5

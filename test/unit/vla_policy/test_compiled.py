@@ -41,7 +41,6 @@ def policy() -> VlaPolicy:
     return made
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("frozen", [None, 0.4])
 def test_the_chunks_are_the_same(policy: VlaPolicy, frozen: float | None) -> None:
     plain = chunks(policy, frozen)
@@ -51,7 +50,6 @@ def test_the_chunks_are_the_same(policy: VlaPolicy, frozen: float | None) -> Non
         assert ours.report.gflops == theirs.report.gflops
 
 
-@pytest.mark.unit
 def test_another_instruction_compiles_nothing_again(policy: VlaPolicy) -> None:
     torch._dynamo.reset()
     compile_pieces(policy.network, backend="eager")
@@ -62,7 +60,6 @@ def test_another_instruction_compiles_nothing_again(policy: VlaPolicy) -> None:
     assert counters["stats"]["unique_graphs"] == before
 
 
-@pytest.mark.unit
 def test_plain_again(policy: VlaPolicy) -> None:
     plain = chunks(policy)
     compile_pieces(policy.network, backend="eager")()

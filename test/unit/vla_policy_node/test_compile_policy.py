@@ -11,7 +11,6 @@ from vla_policy.model.policy import VlaPolicy
 from vla_policy_node.policy_source import compile_policy, warm_up
 
 
-@pytest.mark.unit
 def test_what_cannot_be_compiled_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = VlaPolicy.random()
 
@@ -27,7 +26,6 @@ def test_what_cannot_be_compiled_stays_plain(monkeypatch: pytest.MonkeyPatch) ->
     warm_up(policy, 1)
 
 
-@pytest.mark.unit
 def test_what_can_be_compiled_is(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, calls = VlaPolicy.random(), []
 
@@ -44,6 +42,5 @@ def test_what_can_be_compiled_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == ["see"] + ["_infer"] * layers + ["forward"] * steps
 
 
-@pytest.mark.unit
 def test_another_kind_of_policy_is_left_alone() -> None:
     assert compile_policy(object(), lambda: None) == "object has no network of ours"  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """What a teacher can do, what it needs for it, and what its thinking time costs: one page.
 
-python benchmarks/teacher.py --policy checkpoints/teacher
+python benchmarks/teacher_suite.py --policy checkpoints/teacher
 
 Writes benchmarks/results/teacher_suite.json, docs/results/teacher.md and latency.png; every
 number comes from the same evaluation seeds, so rows can be compared in pairs. It resumes.
@@ -119,10 +119,7 @@ def measure(arguments: Arguments, arm: Arm) -> dict[str, Any]:
         )
     summary = evaluation.summary()
     del summary["episodes"]
-    summary["outcomes"] = {
-        task: "".join("01"[result.success] for result in evaluation.results if result.task == task)
-        for task in config.tasks
-    }
+    summary["outcomes"] = evaluation.outcomes
     return {"name": arm.name, "layers": arm.layers, **summary}
 
 
