@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,3 +19,10 @@ def read_json_lines(path: Path) -> list[Any]:
     if len(complete) < len(whole):
         os.truncate(path, len(complete))
     return [json.loads(line) for line in complete.splitlines()]
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write a journal anew, all or nothing."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    os.replace(temporary, path)

@@ -181,9 +181,8 @@ class StudentTrainer(Trainer):
         reader: of stage 1, where the student imitates what it reads.
 
     Raises:
-        PolicyError: the teacher follows a recipe, or has a router; or the folder holds a run with
-            another configuration.
-        DistillError: the cache is of another teacher, reader or dataset.
+        PolicyError: the teacher follows a recipe, or has a router.
+        DistillError: the cache is of another teacher, reader or dataset; or what Trainer says.
     """
 
     curves = ("velocity", "grounding_cm", "semantic", "probes", "layers", "gate_variation")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from vla_policy.errors import PolicyError
+from vla_distill.errors import DistillError
 
 PRECISIONS = ("auto", "bf16", "no")
 OPTIMIZERS = ("adamw", "muon")
@@ -93,24 +95,24 @@ class TrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", [self.data] if isinstance(self.data, str) else self.data)
         if not self.data:
-            raise PolicyError("data", got="nothing", expected="at least one dataset folder")
+            raise DistillError("data", got="nothing", expected="at least one dataset folder")
         for name in ("steps", "batch", "noises", "log_every", "save_every"):
             if getattr(self, name) < 1:
-                raise PolicyError(name, got=getattr(self, name), expected="at least 1")
+                raise DistillError(name, got=getattr(self, name), expected="at least 1")
         for name in ("thin", "thin_layers", "thin_tokens", "thin_whole"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise PolicyError(name, got=getattr(self, name), expected="a share from 0 to 1")
+                raise DistillError(name, got=getattr(self, name), expected="a share from 0 to 1")
         if not self.thin_tokens:
-            raise PolicyError("thin_tokens", got=0, expected="a share above 0")
+            raise DistillError("thin_tokens", got=0, expected="a share above 0")
         if self.thin_order and not self.thin:
-            raise PolicyError("thin", got=0, expected="a share above 0, as there is a thin_order")
+            raise DistillError("thin", got=0, expected="a share above 0, as there is a thin_order")
         if not 1 <= self.thin_least <= max(len(self.thin_order), 1):
-            raise PolicyError(
+            raise DistillError(
                 "thin_least", got=self.thin_least, expected="from 1 to the layers of thin_order"
             )
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
-                raise PolicyError(name, got=getattr(self, name), expected=f"one of {known}")
+                raise DistillError(name, got=getattr(self, name), expected=f"one of {known}")
 
     def shortened(self, steps: int, **changes: Any) -> TrainConfig:
         """A run of so many steps with warm-up and averaging that fit in it."""
@@ -126,24 +128,54 @@ class TrainConfig:
 
     @classmethod
     def read(cls: type[Config], path: str | Path, **changes: Any) -> Config:
-        """Read a YAML file; ``changes`` that are not None win.
+        """Read a YAML file; ``changes`` that are not None win, and an empty value is the default.
 
         Raises:
-            PolicyError: the file is missing, is not a mapping, has an unknown key, or lacks one.
+            DistillError: the file is missing, is not a mapping, has an unknown key, lacks one, or
+                has a value of another type.
         """
         if not Path(path).is_file():
-            raise PolicyError("--config", got=f"no file {path}", expected="a YAML file")
+            raise DistillError("--config", got=f"no file {path}", expected="a YAML file")
         values = yaml.safe_load(Path(path).read_text())
         known = sorted(cls.__dataclass_fields__)
         if not isinstance(values, dict) or not set(values) <= set(known):
             unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else values
-            raise PolicyError(str(path), got=f"unknown {unknown}", expected=f"keys of {known}")
+            raise DistillError(str(path), got=f"unknown {unknown}", expected=f"keys of {known}")
+        values = {key: value for key, value in values.items() if value is not None}
+        kinds = get_type_hints(cls)
+        for key, value in values.items():
+            try:
+                values[key] = _typed(value, kinds[key])
+            except ValueError as error:
+                expected = cls.__dataclass_fields__[key].type
+                raise DistillError(f"{path}: {key}", got=repr(value), expected=expected) from error
         values.update({key: value for key, value in changes.items() if value is not None})
         needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
         if lacking := ", ".join(sorted(needed - set(values))):
-            raise PolicyError(str(path), got=f"no {lacking}", expected="a value for each")
+            raise DistillError(str(path), got=f"no {lacking}", expected="a value for each")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A value as YAML gives it, where 1e-3 is a string, as one of a field's type.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(kind, UnionType):
+        for each in get_args(kind):
+            with suppress(ValueError):
+                return _typed(value, each)
+    elif get_origin(kind) is list and isinstance(value, list):
+        return [_typed(each, *get_args(kind)) for each in value]
+    elif type(value) is kind:
+        return value
+    elif kind in (int, float) and type(value) in (int, float, str):
+        number = float(value)
+        if kind is float or number.is_integer():
+            return kind(number)
+    raise ValueError

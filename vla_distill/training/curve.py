@@ -11,6 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from vla_distill.json_lines import read_json_lines
+
 LINEAR = ("learning_rate", "layers", "gate_entropy", "gate_variation")
 """Numbers that are no losses."""
 
@@ -23,8 +25,7 @@ def training_seconds(run: Path) -> float:
     """
     batch = json.loads((run / "config.json").read_text())["batch"]
     total, before = 0.0, 0
-    for line in (run / "log.jsonl").read_text().splitlines():
-        row = json.loads(line)
+    for row in read_json_lines(run / "log.jsonl"):
         total += (row["step"] - before) * batch / row["samples_per_second"]
         before = row["step"]
     return total
@@ -32,7 +33,7 @@ def training_seconds(run: Path) -> float:
 
 def draw_curve(log: Path, picture: Path, names: Sequence[str]) -> None:
     """Draw some numbers of the JSON lines of ``log`` (see Trainer) into ``picture`` (PNG)."""
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = read_json_lines(log)
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.4), layout="constrained")
     for axis, name in zip(axes, names, strict=True):
         for key, label in ((name, "training"), (f"held_out_{name}", "held out, averaged weights")):

@@ -13,11 +13,12 @@ import torch
 import yaml
 
 from vla_distill.errors import DistillError
+from vla_distill.workers import STARTED_BY
 
 
 def launch(verb: str, config: Mapping[str, Any], processes: int) -> None:
     """Train to the end, or go on: on the CPU in processes of one thread each, which are no slower
-    than one process with as many threads; on the GPU in one.
+    than one process with as many threads; on the GPU in one. They end when this process does.
 
     Args:
         verb: ``train`` or ``distill-policy``.
@@ -31,7 +32,7 @@ def launch(verb: str, config: Mapping[str, Any], processes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{verb}.yaml"
     path.write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
-    start, environment = [sys.executable], dict(os.environ)
+    start, environment = [sys.executable], {**os.environ, STARTED_BY: str(os.getpid())}
     if not torch.cuda.is_available():
         environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]

@@ -18,25 +18,26 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import KwargsHandler, set_seed
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tokenizers import Tokenizer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_distill.dataset import FrameStore
+from vla_distill.json_lines import read_json_lines, write_json_lines
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import draw_curve
+from vla_distill.training.folder import agree, alone, note
 from vla_distill.training.muon import MuonAdamW, parameter_groups
 from vla_distill.training.objective import Objective
 from vla_distill.training.samples import Batch, Samples, Split
 from vla_distill.training.scenes import Scenes
+from vla_distill.training.words import learned_words, warn_of_cuts
+from vla_distill.workers import end_with_starter
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig, preset
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
-from vla_policy.model.tokenizer import word_tokenizer, words_of
 from vla_sim.constants import TRAIN_SEED_START
-from vla_sim.instructions import all_words
 
 VALIDATION_ROWS = 256
 
@@ -51,12 +52,14 @@ class Trainer:
             where are added.
         split: frames to train on and to hold out, instead of those that the seed draws.
 
-    The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, a state to resume from
-    and ``policy/``, the averaged weights so far. What is trained, on what and what is written are
-    methods of their own, which other trainings override.
+    The run's folder holds ``log.jsonl``, ``curve.png``, ``config.json``, ``sources.json`` (hashes
+    of the data and of the policy that it began with), a state to resume from and ``policy/``, the
+    averaged weights so far. What is trained, on what and what is written are methods of their own,
+    which other trainings override.
 
     Raises:
-        PolicyError: the folder holds a run with another configuration.
+        DistillError: the demonstrations have more words than the network; or, of :meth:`run`, the
+            folder holds a run of another configuration or content, or one that is at work.
     """
 
     curves: Sequence[str] = ("velocity", "grounding_cm", "learning_rate")
@@ -79,6 +82,7 @@ class Trainer:
         )
         set_seed(config.seed)
         start = load_policy(config.init) if config.init else None
+        self._sources = {"data": frames.content_hash, "init": start.policy_hash if start else ""}
         self._cameras = frames.cameras
         network = self._network(start)
         self.model = replace(_sized(network.config, frames), layer_order=tuple(config.thin_order))
@@ -90,7 +94,12 @@ class Trainer:
             frames, self.model.horizon, config.held_out, config.seed, scenes, split, config.tasks
         )
         self.statistics = start.statistics if start else self.samples.statistics()
-        self.tokenizer = start.tokenizer if start else _words(frames, simulated)
+        sentences, text = set(frames.instructions), self.model.language
+        self.tokenizer = (
+            start.tokenizer if start else learned_words(sentences, simulated, text.vocabulary)
+        )
+        if self.accelerator.is_main_process:
+            warn_of_cuts(sentences, self.tokenizer, text.max_text)
         objective = self._objective(network, scenes is not None)
         self.average = AveragedModel(
             objective, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=False
@@ -111,7 +120,12 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, from where the folder left off."""
-        self._resume()
+        end_with_starter()
+        with alone(self.folder, self.accelerator):
+            self._resume()
+            self._train()
+
+    def _train(self) -> None:
         main = self.accelerator.is_main_process
         columns = (
             TextColumn("{task.description}"),
@@ -265,21 +279,12 @@ class Trainer:
         return sorted(self.folder.glob("state_*"))
 
     def _resume(self) -> None:
-        written, states = self.folder / "config.json", self._states()
-        mine = self.config.to_dict()
-        if written.is_file():
-            theirs = json.loads(written.read_text())
-            other = [k for k in mine if k not in self.free and mine[k] != theirs.get(k)]
-            if other and states:
-                raise PolicyError(
-                    f"{self.folder}: {', '.join(other)}",
-                    got=[mine[k] for k in other],
-                    expected=f"{[theirs.get(k) for k in other]} to resume, or another --out",
-                )
+        states, config = self._states(), self.config.to_dict()
+        if states:
+            agree(self.folder, config, self.free, self._sources)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            written.write_text(json.dumps(mine, indent=2) + "\n")
+            note(self.folder, config, self._sources)
         if states:
             self.accelerator.load_state(str(states[-1]))
             self.step = int(states[-1].name.removeprefix("state_"))
@@ -289,8 +294,8 @@ class Trainer:
         """Drop what was logged after the state that is resumed from, or by a run that left none."""
         log = self.folder / "log.jsonl"
         if self.accelerator.is_main_process and log.is_file():
-            lines = log.read_text().splitlines(keepends=True)
-            log.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.step))
+            rows = read_json_lines(log)
+            write_json_lines(log, (row for row in rows if row["step"] <= self.step))
 
     def policy(self) -> VlaPolicy:
         """The policy of the averaged weights."""
@@ -327,12 +332,6 @@ def _sized(model: ModelConfig, frames: FrameStore) -> ModelConfig:
             expected=f"{model.image_size}x{model.image_size}",
         )
     return model
-
-
-def _words(frames: FrameStore, simulated: bool) -> Tokenizer:
-    """The words of the demonstrations, and of all scenes there can be if they are simulated: then
-    training can go on with demonstrations of other scenes."""
-    return word_tokenizer(words_of(frames.instructions) | set(all_words() if simulated else ()))
 
 
 def _precision(wanted: str) -> str:

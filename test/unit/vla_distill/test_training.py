@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_workers import runs, wait_for
 
 from vla_distill.dataset import DatasetError, FrameStore
 from vla_distill.dataset.store import NO_ERROR
+from vla_distill.errors import DistillError
 from vla_distill.training.config import OPTIMIZERS, TrainConfig
 from vla_distill.training.curve import training_seconds
 from vla_distill.training.samples import Samples
 from vla_distill.training.scenes import Scenes
 from vla_distill.training.trainer import Trainer
-from vla_policy.checkpoint import load_policy
+from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.errors import PolicyError
 from vla_policy.model.config import preset
+from vla_policy.model.policy import VlaPolicy
 from vla_sim.constants import CAMERAS
 from vla_sim.simulation import Simulation
 
@@ -130,9 +138,17 @@ def test_what_a_run_without_a_state_logged_does_not_stay(tmp_path: Path) -> None
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_log_that_was_cut_off_does_not_stop_the_run(tmp_path: Path) -> None:
+    Trainer(config(tmp_path), frames()).run()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 7, "vel')
+    Trainer(config(tmp_path, steps=8), frames()).run()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_a_file_that_lacks_what_has_no_default_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("steps: 5\n")
-    with pytest.raises(PolicyError, match="no data, out"):
+    with pytest.raises(DistillError, match="no data, out"):
         TrainConfig.read(tmp_path / "run.yaml")
 
 
@@ -148,8 +164,78 @@ def test_where_nobody_knows_what_is_where_the_pointers_are_left_alone(tmp_path, 
 
 def test_another_configuration_does_not_resume(tmp_path: Path) -> None:
     Trainer(config(tmp_path), frames()).run()
-    with pytest.raises(PolicyError, match="learning_rate"):
+    with pytest.raises(DistillError, match="learning_rate"):
         Trainer(config(tmp_path, learning_rate=0.5), frames()).run()
+
+
+def test_another_content_of_the_same_folders_does_not_resume(tmp_path: Path) -> None:
+    """Neither to go on nor, at the end, to find that all is done."""
+    run, init = tmp_path / "run", tmp_path / "init"
+    save_policy(VlaPolicy.random(), init)
+    settings, other = config(run, init=str(init)), replace(frames(), content_hash="another")
+    Trainer(settings, frames()).run()
+    with pytest.raises(DistillError, match=r"data \['made up'\]: got other content.*remove"):
+        Trainer(settings, other).run()
+    save_policy(VlaPolicy.random(seed=1), init)
+    with pytest.raises(DistillError, match=f"init {init}: got other content"):
+        Trainer(settings, frames()).run()
+    (run / "sources.json").unlink()  # a run of before they were noted
+    Trainer(settings, other).run()
+
+
+def test_a_second_training_is_kept_away(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DistillError, match="one at a time"):
+            Trainer(config(tmp_path), frames()).run()
+    Trainer(config(tmp_path), frames()).run()
+
+
+LAUNCH = """
+import sys
+from vla_distill.training.launch import launch
+sys.executable = sys.argv[1]
+launch("train", {"out": sys.argv[2]}, 1)
+"""
+TRAIN = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from test_training import Trainer, config, frames
+Path(sys.argv[2]).with_suffix(".pid").write_text(str(os.getpid()))
+Trainer(config(Path(sys.argv[2]), steps=10**9), frames()).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_the_process_that_launched_it(tmp_path: Path) -> None:
+    """Also one that was started by another, as torchrun does."""
+    out, python = tmp_path / "run", tmp_path / "python"
+    (tmp_path / "train.py").write_text(TRAIN)
+    words = f"{sys.executable} {tmp_path / 'train.py'} {Path(__file__).parent} {out}"
+    python.write_text(f"#!/bin/sh\n{words}\nexit 1\n")
+    python.chmod(0o755)
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, str(python), str(out)])
+    assert wait_for((out / "log.jsonl").is_file, 120.0)
+    trainer = int(out.with_suffix(".pid").read_text())
+    assert runs(trainer)
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    if not (ended := wait_for(lambda: not runs(trainer))):
+        os.kill(trainer, signal.SIGKILL)
+    assert ended
+
+
+def test_more_words_than_the_network_knows_are_refused(tmp_path: Path) -> None:
+    many = replace(frames(), instructions=[" ".join(f"word{i}" for i in range(600)), "touch"])
+    with pytest.raises(DistillError, match=r"words of .*: got 603,.*at most 512"):
+        Trainer(config(tmp_path), many)
+
+
+def test_sentences_that_are_cut_are_counted(tmp_path: Path) -> None:
+    long = replace(frames(), instructions=["touch the blue cube", " ".join(["very"] * 25)])
+    with pytest.warns(UserWarning, match="1 of 2 sentences are longer than 24 tokens"):
+        Trainer(config(tmp_path), long)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -197,19 +283,51 @@ def test_only_the_tasks_that_are_wanted_are_learned(held_out: float) -> None:
 def test_the_time_of_a_run_is_that_of_its_steps(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"batch": 8}')
     rows = [{"step": 10, "samples_per_second": 20.0}, {"step": 15, "samples_per_second": 40.0}]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "log.jsonl").write_text(lines + '{"step": 20, "samp')  # was killed
     assert training_seconds(tmp_path) == pytest.approx(10 * 8 / 20 + 5 * 8 / 40)
 
 
 def test_bad_configurations_are_named(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("data: a\nout: b\nlearningrate: 3\n")
-    with pytest.raises(PolicyError, match="learningrate"):
+    with pytest.raises(DistillError, match="learningrate"):
         TrainConfig.read(path)
-    with pytest.raises(PolicyError, match="no file"):
+    with pytest.raises(DistillError, match="no file"):
         TrainConfig.read(tmp_path / "none.yaml")
-    with pytest.raises(PolicyError, match="steps"):
+    with pytest.raises(DistillError, match="steps"):
         config(tmp_path, steps=0)
+
+
+def test_numbers_of_a_file_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        "data: a\nout: b\nlearning_rate: 1e-3\nsteps: 5e3\ndecay: 1\nthin: 0.5\n"
+        "thin_order: ['1', 0]\ninit:\n"
+    )
+    read = TrainConfig.read(path)
+    assert (read.learning_rate, read.steps, read.decay, read.init) == (1e-3, 5000, 1.0, "")
+    assert read.thin_order == [1, 0] and type(read.steps) is int and type(read.decay) is float
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("learning_rate: fast", "learning_rate: got 'fast', expected float"),
+        ("steps: 2.5", "steps: got 2.5, expected int"),
+        ("steps: true", "steps: got True, expected int"),
+        ("keep_policies: 1", "keep_policies: got 1, expected bool"),
+        ("preset: 3", "preset: got 3, expected str"),
+        ("tasks: pick", r"tasks: got 'pick', expected list\[str\]"),
+        ("thin_order: [0, deep]", r"thin_order: got \[0, 'deep'\], expected list\[int\]"),
+        ("init: {}", r"init: got \{\}, expected str"),
+    ],
+)
+def test_a_value_of_another_type_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(f"data: a\nout: b\n{line}\n")
+    with pytest.raises(DistillError, match=message):
+        TrainConfig.read(path)
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_training import config, frames, rows, simulated
 
+from vla_distill.errors import DistillError
 from vla_distill.training.objective import gaze_loss
 from vla_distill.training.thinning import Nested, Thin, ThinTokens, draw_plan, draw_tokens
 from vla_distill.training.trainer import Trainer
@@ -40,9 +41,9 @@ def test_nested_layers_are_the_first_of_the_order_and_few_more_often(tmp_path: P
     assert 0.42 < len(nested) / len(plans) < 0.58
     counts = [sum(plan.layers == set(order[:count]) for plan in nested) for count in (1, 2, 3)]
     assert sum(counts) == len(nested) and counts[0] > counts[1] > 0 == counts[2]
-    with pytest.raises(PolicyError, match="thin_least: got 4"):
+    with pytest.raises(DistillError, match="thin_least: got 4"):
         config(tmp_path, thin=0.5, thin_order=order, thin_least=4)
-    with pytest.raises(PolicyError, match="thin: got 0"):
+    with pytest.raises(DistillError, match="thin: got 0"):
         config(tmp_path, thin_order=order)
     with pytest.raises(PolicyError, match=f"every one of {LAYERS} layers"):
         Trainer(config(tmp_path, thin=0.5, thin_order=[0, 0, 1]), frames())
@@ -54,7 +55,7 @@ def test_a_share_of_the_thin_batches_keeps_all_tokens(tmp_path: Path) -> None:
     thin = [plan for _ in range(800) if (plan := draw_tokens(asked, MODEL, generator))]
     whole = [plan for plan in thin if plan.keep == MODEL.visual_tokens]
     assert 0.42 < len(thin) / 800 < 0.58 and 0.5 < len(whole) / len(thin) < 0.7
-    with pytest.raises(PolicyError, match="thin_whole"):
+    with pytest.raises(DistillError, match="thin_whole"):
         config(tmp_path, thin_whole=1.5)
 
 
@@ -113,7 +114,7 @@ def test_a_thin_run_resumes_and_a_share_that_is_none_is_named(tmp_path: Path) ->
     part._save_state()
     Trainer(config(tmp_path / "parts", **thin), frames()).run()
     assert rows(tmp_path / "whole")[3:] == rows(tmp_path / "parts")
-    with pytest.raises(PolicyError, match="thin_tokens"):
+    with pytest.raises(DistillError, match="thin_tokens"):
         config(tmp_path, thin_tokens=1.5)
-    with pytest.raises(PolicyError, match="above 0"):
+    with pytest.raises(DistillError, match="above 0"):
         config(tmp_path, thin_tokens=0.0)
