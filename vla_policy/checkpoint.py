@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -21,7 +21,7 @@ from vla_policy.errors import PolicyError
 from vla_policy.model.actions import Statistics
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.hub.policy import PrismaticPolicy
-from vla_policy.model.hub.released import is_released, load_released
+from vla_policy.model.hub.released import is_released, load_released, read_json
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 
@@ -84,29 +84,30 @@ def load_policy(path: str | Path, device: str = "cpu") -> VlaPolicy:
         raise PolicyError(
             f"checkpoint {folder}", got=f"no {', '.join(missing)}", expected=", ".join(FILES)
         )
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if config.get("format") != FORMAT:
         raise PolicyError(
             f"{folder / 'config.json'}: format", got=config.get("format"), expected=FORMAT
         )
-    network = VlaNetwork(ModelConfig.from_dict(config["model"]))
-    try:
+    with _reading(folder / "config.json", "model: sizes of a network"):
+        network = VlaNetwork(ModelConfig.from_dict(config["model"]))
+    with _reading(folder / "model.safetensors", "the weights of config.json"):
         weights = load_file(folder / "model.safetensors")
         network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (SafetensorError, RuntimeError) as error:
-        raise PolicyError(
-            f"{folder / 'model.safetensors'}", got=error, expected="the weights of config.json"
-        ) from error
-    statistics = Statistics.from_dict(_read_json(folder / "statistics.json"))
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    values = _read_json(folder / RECIPE) if (folder / RECIPE).is_file() else {}
+    with _reading(folder / "statistics.json", "statistics of the network's numbers"):
+        statistics = Statistics.from_dict(read_json(folder / "statistics.json"))
+    with _reading(folder / "tokenizer.json", "a tokenizer"):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with _reading(folder / RECIPE, "a recipe for this network"):
+        values = read_json(folder / RECIPE) if (folder / RECIPE).is_file() else {}
+        plan = RecipePlan(network.config, Recipe.from_dict(values))
     return VlaPolicy(
         network,
         tokenizer,
         statistics,
         policy_hash=policy_hash(folder),
         device=device,
-        plan=RecipePlan(network.config, Recipe.from_dict(values)),
+        plan=plan,
     )
 
 
@@ -118,8 +119,11 @@ def policy_hash(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def _reading(path: Path, expected: str) -> Iterator[None]:
+    """Whatever goes wrong inside is the file's fault; the tokenizer's errors have no class."""
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise PolicyError(str(path), got=f"broken JSON: {error}", expected="JSON") from error
+        yield
+    except Exception as error:
+        got = error if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
+        raise PolicyError(str(path), got=got, expected=expected) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from vla_distill.bags.content import Bag, RecordedChunk
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
 from vla_distill.bags.series import Entry, place_in_time
-from vla_policy.contract import ActionChunk, Memory, Observation, Policy
+from vla_policy.contract import ActionChunk, ComputeReport, Memory, Observation, Policy
+from vla_policy.efficiency.budget import Adjustable, Budget
+from vla_policy.errors import PolicyError
 from vla_policy.observation import STATE_INPUTS, StateHistory, assemble_observation
 
 STAMP_TOLERANCE = 1e-6
@@ -33,6 +37,8 @@ class ReplayedChunk:
         position_mm: largest difference of a position [mm]; None where it could not be computed.
         rotation_deg: largest difference of an orientation [degrees].
         gripper_mm: largest difference of an opening [mm].
+        other_budget: no budget that is tried here gives the recorded report, so that the chunk can
+            be neither made again nor called different.
     """
 
     stamp: float
@@ -42,6 +48,7 @@ class ReplayedChunk:
     position_mm: float | None = None
     rotation_deg: float | None = None
     gripper_mm: float | None = None
+    other_budget: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -93,11 +100,12 @@ def continuation_of(bag: Bag, entry: Entry) -> tuple[ActionChunk | None, float |
 def replay(
     bag: Bag, policy: Policy, tell: Callable[[int, int], object] = lambda done, total: None
 ) -> list[ReplayedChunk]:
-    """Compute every recorded chunk again.
+    """Compute every recorded chunk again, within the budget that its report tells.
 
     Args:
         bag: a bag with ``action_chunk``.
-        policy: the policy that made them, on the same machine and kind of processor.
+        policy: the policy that made them, on the same machine and kind of processor; its own budget
+            stays as it is.
         tell: called with chunks done and chunks in all.
 
     Raises:
@@ -110,6 +118,9 @@ def replay(
         raise BagError(
             f"bag {bag.storage.path}: policy hash", got=policy.policy_hash, expected=hashes
         )
+    if isinstance(plan := getattr(policy, "plan", None), Adjustable):
+        policy = copy.copy(policy)
+        policy.plan = copy.copy(plan)  # type: ignore[attr-defined]
     make, results = MessageMaker(), []
     memory: Memory | None = None
     for number, entry in enumerate(bag.chunks):
@@ -129,10 +140,74 @@ def replay(
         memory.frozen_until = until
         if before is not None:
             memory.previous = before
-        again = make.chunk(policy.infer([observation], [memory])[0])
-        results.append(_compare(recorded, again))
+        result, memory = _made_again(policy, observation, memory, recorded, make)
+        results.append(result)
     tell(len(bag.chunks), len(bag.chunks))
     return results
+
+
+def _made_again(
+    policy: Policy,
+    observation: Observation,
+    memory: Memory,
+    recorded: RecordedChunk,
+    make: MessageMaker,
+) -> tuple[ReplayedChunk, Memory | None]:
+    """Compute a chunk within each budget that its report allows, until it is the same.
+
+    Returns:
+        How it compares, and the memory after it; None where that is not known.
+    """
+    report = recorded.chunk.report
+    plan: Any = getattr(policy, "plan", None)
+    budgets = _budgets(plan, report) if isinstance(plan, Adjustable) else [None]
+    result = ReplayedChunk(
+        recorded.chunk.stamp,
+        recorded.chunk.sequence,
+        False,
+        f"made within another budget than can be told from its report: {_work(report)}",
+        other_budget=True,
+    )
+    known: Memory | None = None
+    for budget in budgets:
+        if budget is not None:
+            plan.budget = budget
+        after = replace(memory)
+        (chunk,) = policy.infer([observation], [after])
+        compared = _compare(recorded, make.chunk(chunk))
+        if compared.equal:
+            return compared, after
+        if budget is None or _work(chunk.report) == _work(report):
+            result, known = compared, after
+    return result, known
+
+
+def _budgets(plan: Adjustable, report: ComputeReport) -> list[Budget]:
+    """Budgets that can have given a report, first the one that holds now.
+
+    Of the tokens taken from earlier frames a report says nothing: as many as the recipe says.
+    """
+    plan, now = copy.copy(plan), plan.budget
+    low, high = plan.limits["language_layers"]
+    steps, found = report.head_steps[0], []
+    for layers, interval in product(range(low, high + 1), range(1, steps + 1)):
+        tokens, reused = report.visual_tokens[1], plan.default.reused_tokens
+        try:
+            plan.budget = Budget(layers, tokens, interval, steps, reused)
+        except PolicyError:  # out of this policy's limits
+            continue
+        if plan.can_have_made(report):
+            found.append(plan.budget)
+    return sorted(found, key=lambda budget: budget != now)
+
+
+def _work(report: ComputeReport) -> str:
+    """What was computed, in words; equal for equal work."""
+    total, computed = report.head_steps
+    return (
+        f"layers {list(report.layers_run)}, {report.visual_tokens[1]} visual tokens, "
+        f"{computed} of {total} head steps, {report.gflops} GFLOP"
+    )
 
 
 def _place(chunk: ActionChunk) -> tuple[int, int]:

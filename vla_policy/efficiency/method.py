@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from vla_policy.errors import PolicyError
@@ -64,10 +64,13 @@ def build(kind: type[M], options: Mapping[str, Any]) -> M:
     """Make a method of its options.
 
     Raises:
-        PolicyError: an option is unknown, missing, or no number.
+        PolicyError: an option is unknown, missing, or no number; names it.
     """
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(options) - set(known)):
+    if not isinstance(options, Mapping):
+        expected = f"name: value, names of {sorted(known)}"
+        raise PolicyError(f"{kind.name}: options", got=options, expected=expected)
+    if unknown := sorted(set(options) - set(known), key=str):
         raise PolicyError(f"{kind.name}: options", got=unknown, expected=sorted(known))
     for key, value in options.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -75,4 +78,7 @@ def build(kind: type[M], options: Mapping[str, Any]) -> M:
             raise PolicyError(f"{kind.name}: {key}", got=value, expected=f"{known[key].type}")
         if known[key].type in ("Amount", "float") and not number:
             raise PolicyError(f"{kind.name}: {key}", got=value, expected="a number")
+    for key, field in known.items():
+        if field.default is MISSING and key not in options:
+            raise PolicyError(f"{kind.name}: {key}", got="nothing", expected="a number")
     return kind(**options)

@@ -171,10 +171,12 @@ class RecipePlan:
         """See :meth:`vla_policy.efficiency.budget.Adjustable.can_have_made`."""
         layers, whole = self._budget.language_layers, self.limits["language_layers"][1]
         free = self._router is not None and self._router.varies and layers < whole
+        steps = self._budget.head_steps
+        computed = sum(self.refreshes_step(step, steps) for step in range(steps))
         return (
             (free or len(report.layers_run) == layers)
             and report.visual_tokens[1] == self._budget.visual_tokens
-            and report.head_steps[0] == self._budget.head_steps
+            and report.head_steps == (steps, computed)
         )
 
 

@@ -98,7 +98,8 @@ class Recipe:
         """
         known = sorted(cls.__dataclass_fields__)
         if not isinstance(values, Mapping) or not set(values) <= set(known):
-            got = sorted(set(values) - set(known)) if isinstance(values, Mapping) else values
+            mapping = isinstance(values, Mapping)
+            got = sorted(set(values) - set(known), key=str) if mapping else values
             raise PolicyError(f"recipe {name}: keys", got=got, expected=known)
         methods = values.get("methods") or {}
         if not isinstance(methods, Mapping):
@@ -139,7 +140,11 @@ def recipe_names() -> list[str]:
 
 
 def _layers(values: Sequence[Any], name: str) -> tuple[int, ...]:
-    if sorted(values) != list(range(len(values))):
+    try:
+        once = sorted(values) == list(range(len(values)))
+    except TypeError:  # no list, or not of numbers
+        once = False
+    if not once:
         raise PolicyError(f"recipe {name}: ranking", got=values, expected="each layer once")
     return tuple(values)
 

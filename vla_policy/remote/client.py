@@ -27,9 +27,9 @@ _EPISODE = "remote_episode"
 class RemotePolicy:
     """Asks a server (``vla serve``) for each chunk; connects anew when the link has dropped.
 
-    Images are sent at the policy's size. Determinism is kept: seed, number and the chunk
-    before travel with each observation; what efficiency methods store stays on
-    the server and is lost with the link.
+    Images are sent at the policy's size, or as they are to one that resizes them in its own way.
+    Determinism is kept: seed, number and the chunk before travel with each observation; what
+    efficiency methods store stays on the server and is lost with the link.
 
     Args:
         address: ``ws://HOST:PORT``.
@@ -103,8 +103,10 @@ class RemotePolicy:
     def _one(self, observation: Observation, memory: Memory) -> ActionChunk:
         observation.validate(self.cameras)
         message = wire.observation_to_wire(observation)
-        size, images = self.image_size, observation.images
-        message["images"] = {name: fit_image(images[name], size) for name in self.cameras}
+        images = {name: observation.images[name] for name in self.cameras}
+        if not self._about["resizes"]:
+            images = {name: fit_image(image, self.image_size) for name, image in images.items()}
+        message["images"] = images
         message["memory"] = wire.memory_to_wire(memory)
         message["episode"] = memory.store.get(_EPISODE, 0)
         answer = self._ask(wire.pack(message))
@@ -164,7 +166,7 @@ class RemotePolicy:
         return connection
 
     def _greeting(self, connection: ClientConnection) -> dict[str, Any]:
-        about = wire.unpack(connection.recv(self._timeout))
+        about = {"resizes": False, **wire.unpack(connection.recv(self._timeout))}
         kinds = {
             "cameras": list,
             "image_size": int,
@@ -172,6 +174,7 @@ class RemotePolicy:
             "horizon": int,
             "policy_hash": str,
             "continues_chunks": bool,
+            "resizes": bool,
             "max_bytes": int,
         }
         for name, kind in kinds.items():

@@ -101,6 +101,7 @@ class PolicyServer:
             "horizon": policy.horizon,
             "policy_hash": policy.policy_hash,
             "continues_chunks": bool(getattr(policy, "continues_chunks", False)),
+            "resizes": bool(getattr(policy, "resizes", False)),
             "max_bytes": self._config.max_bytes,
         }
 
@@ -190,29 +191,35 @@ class Session:
         begin = time.perf_counter()
         message = wire.unpack(data)
         observation = wire.observation_from_wire(message)
-        memory = self._memory(message)
+        memory, episode = self._memory(message)
         observation.validate(self._policy.cameras)
         thought = time.perf_counter()
         (chunk,) = self._policy.infer([observation], [memory])
         end = time.perf_counter()
+        if episode is not None:
+            self._keep(episode, memory.store)
         timing = {"infer_ms": 1e3 * (end - thought), "total_ms": 1e3 * (end - begin)}
         return wire.pack({**wire.chunk_to_wire(chunk), "server_timing": timing})
 
-    def _memory(self, message: dict[str, Any]) -> Memory:
-        """The client's memory, with what methods have stored of that episode here."""
+    def _memory(self, message: dict[str, Any]) -> tuple[Memory, int | None]:
+        """The client's memory, with what methods have stored of its episode here; else our own."""
         if "memory" not in message:
-            return self._own
+            return self._own, None
         if not isinstance(message["memory"], dict):
             raise wire.WireError("memory", got=type(message["memory"]).__name__, expected="a map")
         episode = message.get("episode", 0)
         if type(episode) is not int:
             raise wire.WireError("episode", got=repr(episode)[:40], expected="a whole number")
         memory = wire.memory_from_wire(message["memory"])
-        memory.store = self._stores.setdefault(episode, {})
+        memory.store = self._stores.get(episode, {})
+        return memory, episode
+
+    def _keep(self, episode: int, store: dict[str, Any]) -> None:
+        """Keep what methods have stored of an episode; each time it is another dictionary."""
+        self._stores[episode] = store
         self._stores.move_to_end(episode)
         if len(self._stores) > EPISODES:
             self._stores.popitem(last=False)
-        return memory
 
 
 def _is_loopback(host: str) -> bool:

@@ -51,6 +51,29 @@ def test_accelerate_writes_a_policy_that_follows_the_recipe(
     assert "mine" in (out / "README.md").read_text()
 
 
+def test_narrow_mlps_are_counted_once_when_a_policy_is_accelerated_again(
+    folder, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(calibration, "draw_observations", observations)
+    width, head = "mlp_sparsity: {}", "head_cache: {interval: 3}"
+    told = {}
+    for name, source, methods in (
+        ("narrow", folder, width),
+        ("again", tmp_path / "narrow", f"{width}, {head}"),
+        ("at once", folder, f"{width}, {head}"),
+    ):
+        (tmp_path / "mine.yaml").write_text(f"methods: {{{methods}}}\n")
+        words = ["--policy", str(source), "--recipe", str(tmp_path / "mine.yaml")]
+        words += ["--out", str(tmp_path / name), "--data", "made up", "--samples", "4"]
+        assert main(["accelerate", *words]) == 0
+        told[name] = json.loads(capsys.readouterr().out)
+    assert told["again"]["gflops"] == pytest.approx(told["at once"]["gflops"])
+    # Of all that the first command made: the wide policy is not known any more.
+    expected = told["again"]["gflops"] / told["narrow"]["gflops"]
+    assert told["again"]["ratio"] == pytest.approx(expected) and expected < 1.0
+    assert f"{expected:.1%} of the operations" in (tmp_path / "again" / "README.md").read_text()
+
+
 def test_accelerate_without_data_names_the_method_that_needs_it(folder, tmp_path, capsys) -> None:
     words = ["--policy", str(folder), "--recipe", "efficientvla", "--out", str(tmp_path / "fast")]
     assert main(["accelerate", *words]) == 2

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,17 @@ from vla_distill.cli import main as cli
 from vla_distill.dataset.errors import DatasetError
 from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
+from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.chunking.realtime import RealTimeChunking
 from vla_policy.chunking.switch import Switch
 from vla_policy.contract import ActionChunk, ComputeReport, Memory, Observation
+from vla_policy.efficiency.acceleration import accelerate
+from vla_policy.efficiency.recipe import Recipe
 from vla_policy.errors import PolicyError
 from vla_policy.message_types import message_types
+from vla_policy.model.actions import Statistics
+from vla_policy.model.config import RouterConfig, preset
+from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.observation import StateHistory, assemble_observation, state_from_message
 
@@ -69,6 +77,9 @@ def pose(time):
 def picture(time, camera):
     rng = np.random.default_rng([round(time * 1000), len(camera)])
     return rng.integers(0, 256, (16, 16, 3), np.uint8)
+
+
+picture_of_a_still_scene = picture(0.0, "front")
 
 
 def messages(
@@ -163,6 +174,75 @@ def test_chunks_of_real_time_chunking_are_made_again_to_the_bit(tmp_path, start)
     gone = [row for row in content if not any(row is each for each in first_two)]
     (first, *rest) = replay(read_bag(write(tmp_path / "b.mcap", gone)), policy)
     assert "action_chunk before" in first.why_not and all(result.equal for result in rest)
+
+
+class Wandering:
+    """A policy on a robot, where something sets another budget before each chunk."""
+
+    def __init__(self, policy: VlaPolicy, *changes: dict[str, int]) -> None:
+        self.start, self._policy, self._changes = policy.start, policy, list(changes)
+
+    def infer(self, observations, memories):
+        plan = self._policy.plan
+        plan.budget = replace(plan.default, **self._changes.pop(0))
+        return self._policy.infer(observations, memories)
+
+
+def adjustable(methods: dict[str, dict]) -> VlaPolicy:
+    torch.manual_seed(0)
+    words = VlaPolicy.random("test").tokenizer
+    config = replace(preset("test"), router=RouterConfig(width=8))
+    network = VlaNetwork(config)
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    plain = VlaPolicy(network, words, Statistics.identity(config.horizon))
+    rows = [
+        Observation({c: picture(t, c) for c in CAMERAS}, np.append(pose(t), (0.05, 0.04)), "go", t)
+        for t in np.arange(6.0)
+    ]
+    return accelerate(plain, Recipe.from_dict({"methods": methods}), rows)
+
+
+@pytest.mark.parametrize(
+    ("methods", "changes"),
+    [
+        (
+            {"deepest_layers": {"keep": 2}, "uniform_tokens": {"keep": 5}},
+            ({}, {"language_layers": 3}, {"visual_tokens": 2}, {"head_steps": 1}, {}),
+        ),
+        ({}, [{"head_cache_interval": each} for each in (1, 2, 3, 2, 1)]),
+        ({"layer_router": {"keep": 2}}, [{"language_layers": each} for each in (2, 3, 1, 1, 2)]),
+        ({"top_k_router": {"keep": 2}}, [{"language_layers": each} for each in (2, 3, 1, 1, 2)]),
+    ],
+    ids=["layers, tokens and steps", "cache of the head", "on average", "router"],
+)
+def test_chunks_are_made_again_within_the_budget_that_each_was_made_in(tmp_path, methods, changes):
+    policy = adjustable(methods)
+    content = messages(policy=Wandering(policy, *changes))
+    policy.plan.budget = policy.plan.default
+    results = replay(read_bag(write(tmp_path / "a.mcap", content)), policy)
+    assert [r.why_not for r in results] == [""] * 5
+    assert policy.plan.budget == policy.plan.default
+
+
+def test_a_chunk_of_a_budget_that_no_report_tells_is_no_difference(tmp_path, monkeypatch, capsys):
+    """How many tokens may come from earlier frames is not recorded."""
+    monkeypatch.setattr(sys.modules[__name__], "picture", lambda *_: picture_of_a_still_scene)
+    methods = {"vla_cache": {"reuse": 8, "at": 1}}
+    made = load_policy(save_policy(adjustable(methods), tmp_path / "policy"))
+    content = messages(policy=Wandering(made, *[{"reused_tokens": n} for n in (8, 8, 3, 8, 8)]))
+    bag = write(tmp_path / "a.mcap", content)
+    results = replay(read_bag(bag), made)
+    assert [r.equal for r in results] == [True, True, False, False, False]
+    assert [r.other_budget for r in results] == [False, False, True, True, True]
+    words = [str(bag), "--policy", str(tmp_path / "policy"), "--json", str(tmp_path / "a.json")]
+    assert cli.main(["replay", *words]) == 3
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert (told["equal"], told["differing"], len(told["other_budget"])) == (2, [], 3)
+    assert "budget" in capsys.readouterr().out
+    chunks = [m for _, topic, m in content if topic == "/action_chunk"]
+    chunks[1].poses[4].position.x += 0.002
+    (_, second, *_) = replay(read_bag(write(tmp_path / "b.mcap", content)), made)
+    assert not second.other_budget and "target 4" in second.why_not
 
 
 def test_a_chunk_that_was_changed_is_found(tmp_path):

@@ -23,6 +23,7 @@ from vla_policy.efficiency.tokens.fastv import FastV
 from vla_policy.efficiency.tokens.random import RandomTokens
 from vla_policy.efficiency.tokens.task_diversity import TaskDiversity
 from vla_policy.efficiency.tokens.uniform import UniformTokens
+from vla_policy.efficiency.width.mlp_sparsity import MlpSparsity
 from vla_policy.errors import PolicyError
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.plan import FullCompute, TokenStates
@@ -297,6 +298,31 @@ def test_refitting_comes_closer_on_the_data_that_it_saw(policy: VlaPolicy) -> No
     assert errors[1] < 0.8 * errors[0]
 
 
+def test_channels_are_judged_on_all_samples_however_they_are_batched(policy: VlaPolicy) -> None:
+    seen, method = observations(4), MlpSparsity(share=0.5, refit=True)
+    plan = RecipePlan(policy.config, Recipe())
+    together = method.narrow(policy.network, [policy.inputs(seen)], plan).state_dict()
+    apart = method.narrow(policy.network, [policy.inputs([o]) for o in seen], plan).state_dict()
+    for name, value in together.items():
+        torch.testing.assert_close(value, apart[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_narrow_network_is_of_the_types_and_the_layout_of_the_wide_one(
+    policy: VlaPolicy, refit: bool
+) -> None:
+    network, inputs = policy.network.bfloat16(), policy.inputs(observations(4))
+    inputs = replace(inputs, images=inputs.images.bfloat16(), state=inputs.state.bfloat16())
+    plan = RecipePlan(policy.config, Recipe())
+    narrow = MlpSparsity(refit=refit).narrow(network, [inputs], plan)
+    tensors = [*narrow.named_parameters(), *narrow.named_buffers()]
+    assert {name for name, value in tensors if value.dtype != torch.bfloat16} == set()
+    assert all(value.is_contiguous() and value.device.type == "cpu" for _, value in tensors)
+    given = dict([*network.named_parameters(), *network.named_buffers()])
+    assert all(torch.equal(value, given[name]) for name, value in tensors if ".mlp." not in name)
+    assert not narrow.training
+
+
 # Budget and recipe.
 
 
@@ -330,6 +356,24 @@ def test_a_plan_under_way_keeps_the_budget_that_it_began_with(policy: VlaPolicy,
     assert (begun.head_steps(3), plan.head_steps(3)) == (3, 1)
 
 
+def test_a_report_fits_the_budget_that_it_was_made_in_and_no_other(policy: VlaPolicy) -> None:
+    accelerated = policy.altered(policy.network, adjustable(policy))
+    plan = accelerated.plan
+    budgets = [
+        replace(plan.default, **change)
+        for change in (
+            {}, {"language_layers": 1}, {"visual_tokens": 3}, {"head_steps": 1},
+            {"head_cache_interval": 2}, {"head_cache_interval": 3},
+        )
+    ]  # fmt: skip
+    for made_in in budgets:
+        plan.budget = made_in
+        (chunk,) = accelerated.infer(observations(1), [accelerated.start(0)])
+        for budget in budgets:
+            plan.budget = budget
+            assert plan.can_have_made(chunk.report) == (budget == made_in)
+
+
 def test_a_plain_policy_offers_only_the_heads_knobs(policy: VlaPolicy) -> None:
     limits = RecipePlan(policy.config, Recipe()).limits
     assert limits["language_layers"] == (3, 3) and limits["visual_tokens"] == (8, 8)
@@ -344,6 +388,13 @@ def test_a_plain_policy_offers_only_the_heads_knobs(policy: VlaPolicy) -> None:
         ("methods: {fastv: {keep: many}}", "many"),
         ("methods: {fastv: {keep: 3, at: 1.5}}", "at"),
         ("methods: [fastv]", "methods"),
+        ("methods: {fastv: {}}", "fastv: keep"),
+        ("methods:\n  layer_importance:", "layer_importance: keep"),
+        ("methods: {fastv: 8}", "fastv: options: got 8"),
+        ("methods: {fastv: {1: 2, att: 2}}", "fastv: options"),
+        ("ranking: 5", "ranking: got 5"),
+        ("ranking: [0, a]", "ranking"),
+        ("{1: 2, method: 3}", "keys"),
         ("method: {}", "method"),
         ("methods: {fastv: {keep: 3}, random_tokens: {keep: 3}}", "fastv with random_tokens"),
         ("{", "YAML"),

@@ -167,6 +167,20 @@ def test_the_same_recipes_apply_and_are_counted(policies, kind: str, recipe: str
         np.testing.assert_allclose(chunk.targets, again.targets, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_narrow_bfloat16_policy_stays_one(folders, kind: str) -> None:
+    sizes, seen = releases.sizes(kind), [observation(0), observation(1, "place it")]
+    policy = load_released(folders[kind], Options(dtype="bfloat16"), sizes=sizes)
+    recipe = Recipe.from_dict({"methods": {"mlp_sparsity": {"share": 0.25, "refit": True}}})
+    narrow = accelerate(policy, recipe, seen)
+    assert narrow.config.language.mlp_width == 36
+    assert {value.dtype for value in narrow.network.parameters()} == {torch.bfloat16}
+    given = dict(policy.network.named_buffers())
+    for name, value in narrow.network.named_buffers():
+        torch.testing.assert_close(value, given[name], rtol=0, atol=0)
+    assert np.isfinite(narrow.infer(seen[:1], [narrow.start(0)])[0].targets).all()
+
+
 DAMAGE: dict[str, Callable[[dict[str, Tensor], str], object]] = {
     "missing": lambda tensors, name: tensors.pop(name),
     "extra": lambda tensors, name: tensors.update({f"{name}_more": torch.zeros(2)}),

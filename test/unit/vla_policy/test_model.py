@@ -175,6 +175,23 @@ def test_checkpoint_gives_the_same_policy_back(policy: VlaPolicy, tmp_path) -> N
         (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
         (lambda folder: (folder / "config.json").write_text('{"format": 9}'), "format"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 99), "safetensors"),
+        *[
+            (lambda folder, n=name, t=text: (folder / n).write_bytes(t), name)
+            for name, text in (
+                ("config.json", b"[]"),
+                ("config.json", b"\xff"),
+                ("config.json", b'{"format": 1}'),
+                ("config.json", b'{"format": 1, "model": []}'),
+                ("config.json", b'{"format": 1, "model": {"horizont": 3}}'),
+                ("config.json", b'{"format": 1, "model": {"language": 3}}'),
+                ("config.json", b'{"format": 1, "model": {"image_size": "large"}}'),
+                ("statistics.json", b"[]"),
+                ("statistics.json", b"{}"),
+                ("tokenizer.json", b"{}"),
+                ("recipe.json", b"5"),
+                ("recipe.json", b'{"ranking": 5}'),
+            )
+        ],
     ],
 )
 def test_damaged_checkpoints_are_named(policy: VlaPolicy, tmp_path, damage, named) -> None:

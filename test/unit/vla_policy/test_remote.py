@@ -11,23 +11,28 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "doubles"))
+import released_checkpoints as releases
 from nudge_policy import NudgePolicy
 from served import serving
 
 from vla_policy.contract import ActionChunk, Memory, Observation, Policy
+from vla_policy.efficiency.acceleration import accelerate
+from vla_policy.efficiency.recipe import Recipe
 from vla_policy.errors import PolicyError
+from vla_policy.model.hub.released import load_released
+from vla_policy.model.policy import VlaPolicy
 from vla_policy.remote import client as client_module
 from vla_policy.remote import wire
 from vla_policy.remote.client import RemotePolicy
 from vla_policy.remote.server import ServerConfig
 
-pytestmark = pytest.mark.unit
 WAIT = 20.0
 """For anything that must happen [s]."""
 
@@ -102,6 +107,19 @@ def test_images_are_sent_at_the_policys_size(address: str) -> None:
     (chunk,) = remote.infer([big], [remote.start(0)])  # 240 kB would be refused
     assert np.isfinite(chunk.targets).all()
     remote.close()
+
+
+def test_a_released_policy_sees_the_same_picture_over_the_link(tmp_path) -> None:
+    """It resizes in its own way, which is not ours."""
+    folder = releases.write(tmp_path, "cogact", releases.make("cogact"))
+    local = load_released(folder, sizes=releases.sizes("cogact"))
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    seen = replace(observation(), images={"front": image})
+    with serving(local) as address:
+        remote = RemotePolicy(address)
+        chunks = [p.infer([seen], [p.start(0)])[0] for p in (local, remote)]
+        remote.close()
+    np.testing.assert_array_equal(chunks[0].targets, chunks[1].targets)
 
 
 def test_a_client_of_openpi_is_greeted_and_answered(address: str) -> None:
@@ -329,6 +347,27 @@ def test_what_methods_store_stays_with_its_episode() -> None:
         for memory in (first, second, first):
             remote.infer([observation()], [memory])
         assert seen == [1, 1, 2]
+        remote.close()
+
+
+def test_tokens_are_reused_over_the_link_as_they_are_without_it() -> None:
+    plain = VlaPolicy.random("test")
+    torch.nn.init.normal_(plain.network.head.out.weight)
+    recipe = Recipe.from_dict({"methods": {"vla_cache": {"reuse": 8, "at": 1}}})
+    local = accelerate(plain, recipe, [])
+    with serving(local) as address:
+        remote = RemotePolicy(address)
+        memories = [policy.start(5) for policy in (local, remote)]
+        costs = []
+        for _ in range(3):
+            near, far = (
+                policy.infer([observation(side=32)], [memory])[0]
+                for policy, memory in zip((local, remote), memories, strict=True)
+            )
+            np.testing.assert_array_equal(near.targets, far.targets)
+            assert near.report.gflops == far.report.gflops
+            costs.append(far.report.gflops)
+        assert costs[2] == costs[1] < costs[0]
         remote.close()
 
 

@@ -21,7 +21,9 @@ class WidthMethod(Method, Protocol):
     def narrow(
         self, network: VlaNetwork, inputs: Sequence[NetworkInputs], plan: Plan
     ) -> VlaNetwork:
-        """A new network of those sizes; the given one stays as it is.
+        """A new network of those sizes and the same types; the given one stays as it is.
+
+        Both may share the weights that do not change.
 
         Args:
             network: what to narrow.

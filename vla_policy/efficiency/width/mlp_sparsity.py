@@ -9,9 +9,10 @@ Where this differs: PruneNet trains a policy that picks rows of the first MLP ma
 singular values stay close, and sees no data. Here a channel counts as much as it adds to the
 residual stream on the calibration data, root mean square of its activation times the norm of its
 column in ``down_proj`` (as in Wanda, arXiv 2306.11695, by whole channels). That is measured, not
-learned, and EfficientVLA needs calibration data for its layers anyway. ``refit`` then solves for
-the ``down_proj`` of the channels left over that comes closest to the old output (least squares,
-ridge); neither paper does that, and it is off unless asked for.
+learned, and EfficientVLA needs calibration data for its layers anyway. Padding does not count, as
+in layers/importance.py. ``refit`` then solves for the ``down_proj`` of the channels left over that
+comes closest to the old output (least squares, ridge); neither paper does that, and it is off
+unless asked for.
 """
 
 from __future__ import annotations
@@ -80,27 +81,43 @@ class MlpSparsity:
                 weights[f"{prefix}{name}.weight"] = weights[f"{prefix}{name}.weight"][left]
             fitted = _refitted(down, product, left) if self.refit else down[:, left]
             weights[f"{prefix}down_proj.weight"] = fitted
-        narrow = type(network)(config).to(next(network.parameters()).device)
-        narrow.load_state_dict(weights)
+        with torch.device("meta"):  # 7 B random numbers take minutes, and float32
+            narrow = type(network)(config)
+        narrow.load_state_dict(weights, assign=True)
+        for name, buffer in network.named_buffers():  # of which the state lacks some
+            module, _, own = name.rpartition(".")
+            setattr(narrow.get_submodule(module), own, buffer)
         return narrow.eval()
 
 
 def _channel_products(
     network: VlaNetwork, inputs: Sequence[NetworkInputs], plan: Plan
 ) -> list[Tensor]:
-    """Sums over tokens of the products of each two channels; of layers that never ran, a unit
-    matrix, which leaves the norm of the columns to decide. Shapes (mlp_width, mlp_width)."""
+    """Sums over tokens, without padding, of the products of each two channels.
+
+    Of layers that never ran a unit matrix, which leaves the norm of the columns to decide.
+    Shapes (mlp_width, mlp_width).
+    """
     width = network.config.language.mlp_width
     layers = cast(Any, network.language.layers)
     device = next(network.parameters()).device
     sums = [torch.zeros(width, width, dtype=torch.float64, device=device) for _ in layers]
+    present = torch.empty(0)
+
+    def look(_: object, __: object, given: dict[str, Tensor]) -> None:
+        nonlocal present
+        # Of (B, 1, queries, keys): the last token attends to all but padding.
+        present = given["attention_mask"][:, 0, -1] == 0
+
     handles = []
     for index, layer in enumerate(layers):
 
         def add(_: object, given: tuple[Tensor, ...], index: int = index) -> None:
-            channels = given[0].flatten(0, -2).double()
+            # A word written after the prompt is one query to many keys; it is the last of them.
+            channels = given[0][present[:, -given[0].shape[1] :]].double()
             sums[index] += channels.T @ channels
 
+        handles.append(layer.register_forward_pre_hook(look, with_kwargs=True))
         handles.append(layer.mlp.down_proj.register_forward_pre_hook(add))
     try:
         for batch in inputs:
@@ -124,4 +141,4 @@ def _refitted(down: Tensor, product: Tensor, left: Tensor) -> Tensor:
         * torch.eye(len(left), device=inner.device, dtype=inner.dtype)
     )
     wanted = down.double() @ product[:, left] + down.double()[:, left] @ ridge
-    return torch.linalg.solve(inner + ridge, wanted.T).T.to(down.dtype)
+    return torch.linalg.solve(inner + ridge, wanted.T).T.to(down.dtype).contiguous()

@@ -28,6 +28,8 @@ class PrismaticPolicy(VlaPolicy):
 
     config: PrismaticConfig
     continues_chunks = False
+    resizes = True
+    """Whether images of any size must come as they are, because they are not resized our way."""
 
     def inputs(self, observations: Sequence[Observation]) -> NetworkInputs:
         """Observations as tensors on the policy's device."""
@@ -69,7 +71,7 @@ class PrismaticPolicy(VlaPolicy):
     def _image(self, observation: Observation) -> Tensor:
         """Shape (3, H, W), in [-1, 1]; resized without keeping the sides' ratio, bicubic."""
         image = observation.images[self.cameras[0]]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = torch.from_numpy(np.array(image)).to(self.device)  # what was sent is read-only
         size = (self.image_size, self.image_size)
         if image.shape[:2] != size:
             channels = pixels.movedim(-1, 0)[None].float()

@@ -66,7 +66,7 @@ class Options:
         Raises:
             PolicyError: it is broken, or a key is unknown.
         """
-        values = _read_json(folder / OPTIONS) if (folder / OPTIONS).is_file() else {}
+        values = read_json(folder / OPTIONS) if (folder / OPTIONS).is_file() else {}
         known = sorted(cls.__dataclass_fields__)
         if unknown := sorted(set(values) - set(known)):
             raise PolicyError(str(folder / OPTIONS), got=unknown, expected=known)
@@ -76,7 +76,7 @@ class Options:
 def is_released(folder: Path) -> bool:
     """Whether a folder looks like one of CogACT or OpenVLA."""
     path = folder / "config.json"
-    values = _read_json(path) if path.is_file() else {}
+    values = read_json(path) if path.is_file() else {}
     return "format" not in values and bool({"vla", "norm_stats"} & set(values))
 
 
@@ -101,7 +101,7 @@ def load_released(
     """
     folder = _folder(source)
     options = options or Options.of_folder(folder)
-    written = _read_json(folder / "config.json")
+    written = read_json(folder / "config.json")
     kind = OPENVLA if "norm_stats" in written else COGACT
     named = json.dumps(written.get("vla", written))
     if TOWERS not in named:
@@ -124,7 +124,7 @@ def load_released(
     names = layout.file_names(config, network.state_dict())
     fill(network, tensors, names, layout.unused(config), str(folder))
     statistics = (
-        written["norm_stats"] if kind == OPENVLA else _read_json(folder / "dataset_statistics.json")
+        written["norm_stats"] if kind == OPENVLA else read_json(folder / "dataset_statistics.json")
     )
     return PrismaticPolicy(
         network.to(getattr(torch, options.dtype)),  # type: ignore[arg-type]
@@ -221,7 +221,12 @@ def _tokenizer(folder: Path, options: Options) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        PolicyError: there is no such file, or it holds something else.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
