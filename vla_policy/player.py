@@ -10,11 +10,10 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
 from vla_policy.contract import TARGET_SIZE, ActionChunk
 from vla_policy.errors import PolicyError
-from vla_policy.trajectory import due_times
+from vla_policy.trajectory import between, due_times
 
 
 class ChunkPlayer:
@@ -84,7 +83,7 @@ class ChunkPlayer:
             pose = poses[min(after, len(times) - 1)].copy()
         else:
             share = (time - times[after - 1]) / (times[after] - times[after - 1])
-            pose = _between(poses[after - 1], poses[after], float(share))
+            pose = between(poses[after - 1], poses[after], float(share))
         self._last = (time, pose.copy())
         return pose
 
@@ -109,14 +108,3 @@ def _schedule(chunk: ActionChunk) -> tuple[NDArray[np.float64], NDArray[np.float
     if not 0.0 < chunk.step_dt < math.inf:
         raise PolicyError("chunk step_dt", got=chunk.step_dt, expected="a positive number [s]")
     return due_times(chunk), poses
-
-
-def _between(
-    start: NDArray[np.float64], end: NDArray[np.float64], share: float
-) -> NDArray[np.float64]:
-    """The pose at ``share`` of the way. Shape (7,)."""
-    pose = start + share * (end - start)
-    first = Rotation.from_rotvec(start[3:6])
-    turn = (first.inv() * Rotation.from_rotvec(end[3:6])).as_rotvec()
-    pose[3:6] = (first * Rotation.from_rotvec(share * turn)).as_rotvec()
-    return pose

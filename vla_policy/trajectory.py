@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from vla_policy.contract import ActionChunk
@@ -39,4 +39,20 @@ def poses_at(targets: Array, due: Array, times: Array) -> NDArray[np.float64]:
         return poses
     rotations = Rotation.from_rotvec(np.asarray(targets[:, 3:6], np.float64))
     poses[:, 3:6] = Slerp(due, rotations)(inside).as_rotvec()
+    return poses
+
+
+def between(start: Array, end: Array, share: ArrayLike) -> NDArray[np.float64]:
+    """Poses at a share of the way, rotated along the shortest turn.
+
+    Args:
+        start: position [m], rotation vector [rad], opening [m]. Shape (..., 7).
+        end: the same.
+        share: 0 to 1. Shape (...).
+    """
+    part = np.asarray(share, np.float64)[..., None]
+    poses = start + part * (end - start)
+    first = Rotation.from_rotvec(start[..., 3:6])
+    turn = (first.inv() * Rotation.from_rotvec(end[..., 3:6])).as_rotvec()
+    poses[..., 3:6] = (first * Rotation.from_rotvec(part * turn)).as_rotvec()
     return poses

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 
 def steady() -> float:
@@ -16,19 +15,15 @@ class Arrival:
 
     The stamp says how old the thing is on the robot's clock; the steady clock says how long nothing
     has come, even if the robot's clock stands still.
-
-    Args:
-        clock: another steady clock [s].
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or steady
+    def __init__(self) -> None:
         self._at: float | None = None
         self.stamp: float | None = None
 
     def mark(self, stamp: float) -> None:
         """Note that something of this stamp [s] came now."""
-        self._at, self.stamp = self._clock(), stamp
+        self._at, self.stamp = steady(), stamp
 
     def forget(self) -> None:
         """Be as if nothing ever came."""
@@ -36,7 +31,7 @@ class Arrival:
 
     def silence(self) -> float:
         """Return the time since the last arrival [s], infinite if there was none."""
-        return float("inf") if self._at is None else self._clock() - self._at
+        return float("inf") if self._at is None else steady() - self._at
 
     def age(self, now: float) -> float:
         """Return the age of the newest stamp at ``now`` [s], infinite if there was none."""
@@ -82,19 +77,14 @@ class Pace:
 
 
 class FrozenClock:
-    """Tells how long a clock that should run has stood still.
+    """Tells how long a clock that should run has stood still."""
 
-    Args:
-        clock: another steady clock [s].
-    """
-
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or steady
+    def __init__(self) -> None:
         self._seen: float | None = None
         self._since = 0.0
 
     def standing(self, now: float) -> float:
         """Take the watched clock's time [s]; return how long it has been that [s, steady clock]."""
         if now != self._seen:
-            self._seen, self._since = now, self._clock()
-        return self._clock() - self._since
+            self._seen, self._since = now, steady()
+        return steady() - self._since

@@ -116,7 +116,9 @@ def test_the_robot_may_call_its_base_by_another_name(monkeypatch):
         graph.arm_node.set_parameters(overrides(base_frame="left_base_link"))
         graph.start()
         graph.rise()
-        frames = {message.header.frame_id for message in (*graph.states, *graph.commands, *graph.chunks)}
+        frames = {
+            message.header.frame_id for message in (*graph.states, *graph.commands, *graph.chunks)
+        }
         assert frames == {"left_base_link"}
     finally:
         graph.close()

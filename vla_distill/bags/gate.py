@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import HOME, get_arm
+from vla_arm.joint_table import HOME, X5
 from vla_arm.kinematics import InverseKinematics
 from vla_arm.limits import ArmLimits
 from vla_distill.bags.content import Bag
@@ -21,13 +21,11 @@ class GateJudge:
 
     Args:
         bag: its states say where the arm was when a chunk was asked for.
-        arm: name of the arm.
     """
 
-    def __init__(self, bag: Bag, arm: str = "X5") -> None:
+    def __init__(self, bag: Bag) -> None:
         self._states = {(e.segment, e.stamp): e.value.commanded for e in bag.states}
-        self._arm = get_arm(arm)
-        self._ik = InverseKinematics(self._arm)
+        self._ik = InverseKinematics(X5)
         self._controllers: dict[float, EndEffectorController] = {}  # by the time between targets
 
     def __call__(self, asked: Sequence[AskedChunk], segment: int, steps: int) -> Counter[str]:
@@ -52,6 +50,6 @@ class GateJudge:
 
     def _controller(self, step_dt: float) -> EndEffectorController:
         if step_dt not in self._controllers:  # its models are built once: that takes 10 ms
-            controller = EndEffectorController(self._arm, ArmLimits(), step_dt)
+            controller = EndEffectorController(X5, ArmLimits(), step_dt)
             self._controllers[step_dt] = controller
         return self._controllers[step_dt]

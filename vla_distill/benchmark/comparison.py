@@ -181,16 +181,12 @@ def _success(found: Evaluation, plain: list[bool] | None, prefix: str) -> dict[s
     wins = [result.success for result in found.results]
     rate = wilson(sum(wins), len(wins))
     difference = paired_difference(plain or wins, wins)
-    tasks = dict.fromkeys(result.task for result in found.results)
     return {
         f"{prefix}success": rate.value,
         f"{prefix}low": rate.low,
         f"{prefix}high": rate.high,
         f"{prefix}difference": asdict(difference),
-        f"{prefix}outcomes": {
-            task: "".join("01"[r.success] for r in found.results if r.task == task)
-            for task in tasks
-        },
+        f"{prefix}outcomes": found.outcomes,
     }
 
 

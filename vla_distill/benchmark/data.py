@@ -275,10 +275,6 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
     )
     wins = [result.success for result in found.results]
     rate = wilson(sum(wins), len(wins))
-    outcomes = {
-        task: "".join("01"[r.success] for r in found.results if r.task == task)
-        for task in config.tasks
-    }
     return {
         "commit": commit(),
         "arm": cell.arm,
@@ -293,7 +289,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "steps": train.steps,
         "samples": samples,
         "start": _start(train),
-        "outcomes": outcomes,
+        "outcomes": found.outcomes,
         "lean": lean(frames, rows, config.teacher, cell.seed) if config.teacher else {},
     }
 

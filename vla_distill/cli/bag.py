@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -187,7 +186,6 @@ def _to_dataset(arguments: ToDataset) -> int:
 
 
 def _sample(arguments: Sample) -> int:
-    os.environ.setdefault("MUJOCO_GL", "egl")
     from vla_distill.bags.errors import BagError
     from vla_distill.bags.simulated import record
     from vla_policy.checkpoint import load_policy

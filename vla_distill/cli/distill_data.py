@@ -63,10 +63,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Run, and print the provenance without the single samples."""
-    import os
     import sys
 
-    os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples are drawn without a screen
     from vla_distill.ftncfm.config import DistillDataConfig
     from vla_distill.ftncfm.distill import distill_data
     from vla_distill.ftncfm.executor import make_executor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,8 @@ class Arguments:
     batch: int = 10
     """Episodes stepped together in a process."""
     processes: int = 0
-    """Processes; 0 takes one a core."""
+    """Processes, each with the policy; 0 takes one a core, but one alone for a policy behind ws://
+    or on another device than the cpu, which all would share."""
     device: str = "cpu"
     """Where the policy runs."""
     json: Path | None = None
@@ -62,7 +62,6 @@ class Arguments:
 def main(arguments: Arguments) -> int:
     """Run the evaluation, print a table, write what was asked for."""
     # The scene is drawn without a screen.
-    os.environ.setdefault("MUJOCO_GL", "egl")
     from vla_distill.errors import DistillError
     from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
     from vla_distill.evaluation.machine import command, commit, cores, machine
@@ -83,7 +82,7 @@ def main(arguments: Arguments) -> int:
         replan_steps=arguments.replan_steps,
         chunking=arguments.chunking,
         batch=arguments.batch,
-        processes=arguments.processes or cores(),
+        processes=arguments.processes or (1 if _shared(arguments) else cores()),
         videos=arguments.videos,
         out=arguments.out,
     )
@@ -115,6 +114,11 @@ def main(arguments: Arguments) -> int:
     if arguments.out:
         _sheet(arguments.out, evaluation)
     return 0
+
+
+def _shared(arguments: Arguments) -> bool:
+    """Whether all processes would ask one device or server."""
+    return arguments.device != "cpu" or arguments.policy.startswith("ws://")
 
 
 def _tasks(arguments: Arguments) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: the verb's, 2 for bad input, 130 after Ctrl-C.
     """
+    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words[:1]
     words = words[debug:]

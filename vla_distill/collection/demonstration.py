@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import get_arm
+from vla_arm.joint_table import X5
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.limits import ArmLimits
 from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, Situation
@@ -50,7 +50,6 @@ class Demonstrator:
         noise: scale of the disturbances; 0 for none.
         config: what the disturbances are.
         image_size: side of the images [px].
-        arm: name of the arm.
     """
 
     def __init__(
@@ -58,13 +57,11 @@ class Demonstrator:
         noise: float = 1.0,
         config: DisturbanceConfig | None = None,
         image_size: int = IMAGE_SIZE,
-        arm: str = "X5",
     ) -> None:
-        model = get_arm(arm)
         self.sim = Simulation(image_size=image_size)
-        self.controller = EndEffectorController(model, ArmLimits(), CONTROL_DT)
+        self.controller = EndEffectorController(X5, ArmLimits(), CONTROL_DT)
         self.player = ChunkPlayer()
-        self._kinematics = ArmKinematics(model)
+        self._kinematics = ArmKinematics(X5)
         self._noise, self._config = noise, config or DisturbanceConfig()
         self._tick = 0
 

@@ -83,6 +83,14 @@ class Evaluation:
     results: list[EpisodeResult]
     chunk_ms: list[float] = field(default_factory=list)
 
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """By task 1 for each episode that succeeded and 0 for each that failed, seed by seed."""
+        found: dict[str, str] = {}
+        for result in self.results:
+            found[result.task] = found.get(result.task, "") + "01"[result.success]
+        return found
+
     def summary(self) -> dict[str, Any]:
         """Success by task with Wilson intervals, and the cost of a chunk, ready for JSON."""
         tasks = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from vla_distill.errors import DistillError
 
@@ -52,14 +52,8 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
         raise DistillError("confidence", got=confidence, expected="between 0 and 1")
     if trials == 0:
         return Interval(math.nan, 0.0, 1.0)
-    z = float(norm.ppf(0.5 + confidence / 2))
-    rate, z2 = successes / trials, z * z
-    middle = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = z / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
-    # At 0 and at 1 the end coincides with the rate; rounding must not push it past.
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    high = 1.0 if successes == trials else min(1.0, middle + half)
-    return Interval(rate, low, high)
+    ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(successes / trials, float(ends.low), float(ends.high))
 
 
 def paired_difference(

@@ -43,7 +43,7 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         folder: of the guide's run.
 
     Raises:
-        DataDistillationError, PolicyError: the folder holds another run.
+        DistillError: the folder holds another run.
     """
     steps = max(round(SHARE * full.steps), CHECKPOINTS)
     every = math.ceil(steps / CHECKPOINTS)

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vla_policy.contract import ActionChunk, Memory
-from vla_policy.trajectory import due_times, poses_at
+from vla_policy.trajectory import between, due_times, poses_at
 
 _EPSILON = 1e-6
 
@@ -52,10 +51,7 @@ class Fade:
         share = np.clip((due - now) / self.duration, 0.0, 1.0)
         share[due > known[-1] + _EPSILON] = 1.0
         before = poses_at(old.targets, known, due)
-        mixed = before + share[:, None] * (new.targets - before)
-        start = Rotation.from_rotvec(before[:, 3:6])
-        turn = (start.inv() * Rotation.from_rotvec(new.targets[:, 3:6])).as_rotvec()
-        mixed[:, 3:6] = (start * Rotation.from_rotvec(share[:, None] * turn)).as_rotvec()
+        mixed = between(before, new.targets, share)
         fresh = share == 1.0
         mixed[fresh] = new.targets[fresh]
         return replace(new, targets=mixed.astype(np.float32))

@@ -8,6 +8,7 @@ import torch
 
 from vla_distill.cli.eval import Arguments, main
 from vla_distill.errors import DistillError
+from vla_distill.evaluation.evaluation import EvaluationConfig
 from vla_policy.checkpoint import save_policy
 from vla_policy.model.policy import VlaPolicy
 from vla_sim.tasks.reach import Reach
@@ -42,6 +43,28 @@ def test_a_checkpoint_becomes_the_json_that_others_read(
     # Nothing was there to play for the first 50 ms.
     assert all(one["starved"] == 3 for one in record["episodes"])
     assert "reach" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "processes"),
+    [
+        ({"policy": "somewhere"}, 8),
+        ({"policy": "ws://gpu.local:8000"}, 1),
+        ({"policy": "somewhere", "device": "cuda"}, 1),
+        ({"policy": "ws://gpu.local:8000", "processes": 4}, 4),
+    ],
+)
+def test_one_process_asks_a_device_or_server_that_all_would_share(
+    monkeypatch: pytest.MonkeyPatch, given: dict, processes: int
+) -> None:
+    def stop(source: object, config: EvaluationConfig, progress: object) -> None:
+        assert config.processes == processes
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vla_distill.evaluation.machine.cores", lambda: 8)
+    monkeypatch.setattr("vla_distill.evaluation.evaluation.evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        main(Arguments(**given))
 
 
 def test_videos_need_a_folder(policy: Path) -> None:

@@ -253,7 +253,8 @@ def test_processes_do_not_change_the_result() -> None:
 
 @pytest.mark.usefixtures("short")
 def test_the_summary_has_the_fields_that_others_rely_on(tmp_path: Path) -> None:
-    summary = evaluate(Wanderer, _config(tmp_path, videos=1)).summary()
+    evaluation = evaluate(Wanderer, _config(tmp_path, videos=1))
+    summary = evaluation.summary()
     assert summary["mean_success"] == 0.0
     (task,) = summary["tasks"]
     assert {"name", "success", "low", "high", "episodes"} <= task.keys()
@@ -264,3 +265,6 @@ def test_the_summary_has_the_fields_that_others_rely_on(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "videos").iterdir())
     assert names == ["reach_00000_failure.mp4"]
     assert len(list((tmp_path / "failures").iterdir())) == 4
+    won = [replace(one, success=one.seed > 1) for one in evaluation.results]
+    results = [*won, replace(won[0], task="pick")]
+    assert replace(evaluation, results=results).outcomes == {"reach": "0011", "pick": "0"}

@@ -50,9 +50,7 @@ class Ablation:
 
 def main(arguments: Ablation) -> int:
     """Run, print and write; the numbers after every row."""
-    import os
 
-    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from vla_distill.benchmark.ablation import RECIPES, AblationConfig, run
     from vla_distill.benchmark.ablation_page import page
     from vla_distill.benchmark.comparison_page import draw_pareto, rate, with_latencies

@@ -70,9 +70,7 @@ TEACHER = "checkpoints/teacher"
 
 def main(arguments: Data) -> int:
     """Run, print and write; the numbers after every row."""
-    import os
 
-    os.environ.setdefault("MUJOCO_GL", "egl")  # counter-examples and episodes need no screen
     from vla_distill.benchmark.data import (
         ROWS,
         SOFT,

@@ -66,10 +66,8 @@ class Distillation:
 
 def main(arguments: Distillation) -> int:
     """Run, and say how long it takes."""
-    import os
     import time
 
-    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from vla_distill.actdistill.config import StudentConfig
     from vla_distill.benchmark.distillation import (
         ARMS,

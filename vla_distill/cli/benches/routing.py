@@ -33,9 +33,7 @@ class Routing:
 
 def main(arguments: Routing) -> int:
     """Play, write and tell."""
-    import os
 
-    os.environ.setdefault("MUJOCO_GL", "egl")  # scenes are drawn without a screen
     from rich.progress import Progress
 
     from vla_distill.benchmark.routing import by_phase, changes, listen, touch_difference
