@@ -72,9 +72,10 @@ def load_policy(path: str | Path, device: str = "cpu") -> VlaPolicy:
 
     Raises:
         PolicyError: the folder or one of its files is missing, broken or of another format; the
-            message names the file.
+            message names the file. Or there is no such device.
     """
     folder = Path(path)
+    _see_device(device)
     if is_released(folder):
         released = load_released(folder, device=device)
         released.plan = RecipePlan(released.config, Recipe())
@@ -117,6 +118,14 @@ def policy_hash(folder: Path) -> str:
     for name in (*FILES, *([RECIPE] if (folder / RECIPE).is_file() else [])):
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _see_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the second: torch was built without it
+        there = "cpu or cuda" if torch.cuda.is_available() else "cpu, the only one here"
+        raise PolicyError("device", got=repr(device), expected=there) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ class Arguments:
     Attributes:
         policy: folder of the plain policy.
         recipe: a YAML file, or the name of a recipe that comes with the package.
-        out: folder of the new policy.
+        out: folder of the new policy, which must not be there yet.
         data: dataset to calibrate on; needed by recipes that measure.
         samples: observations to calibrate on.
         seed: of their draw.
@@ -38,8 +38,10 @@ def main(arguments: Arguments) -> int:
     from vla_policy.efficiency.acceleration import accelerate
     from vla_policy.efficiency.recipe import read_recipe
 
-    if arguments.out.resolve() == arguments.policy.resolve():
-        raise DistillError("--out", got=str(arguments.out), expected="another folder than --policy")
+    if arguments.out.exists():
+        raise DistillError(
+            "--out", got=f"{arguments.out}, which is there", expected="a folder that is not"
+        )
     logging.basicConfig(format="%(message)s")
     logging.getLogger("vla_policy").setLevel(logging.INFO)  # measuring may take minutes
     recipe = read_recipe(arguments.recipe)

@@ -61,7 +61,6 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Run the evaluation, print a table, write what was asked for."""
-    # The scene is drawn without a screen.
     from vla_distill.errors import DistillError
     from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
     from vla_distill.evaluation.machine import command, commit, cores, machine

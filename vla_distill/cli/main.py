@@ -70,7 +70,23 @@ def run_verb(verb: str, argv: list[str]) -> int:
         return module.raw_main(argv)
     import tyro
 
-    return module.main(tyro.cli(module.Arguments, prog=f"vla {verb}", args=argv))
+    arguments = tyro.cli(module.Arguments, prog=f"vla {verb}", args=argv)
+    if (numbers := getattr(arguments, "json", None)) is not None:
+        _see_writable(numbers)
+    return module.main(arguments)
+
+
+def _see_writable(path: Path) -> None:
+    """Before hours of work, not after them.
+
+    Raises:
+        OSError: the file cannot be written there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    path.open("a").close()
+    if is_new:
+        path.unlink()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OSError as error:  # a full disk, a file that is not there
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return complain(f"{place}{error.strerror or error}")
     except Exception as error:
         if debug or not is_ours(error):
             raise

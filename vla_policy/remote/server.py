@@ -57,12 +57,14 @@ class ServerConfig:
     ping_timeout: float = 20.0
 
     def check(self) -> None:
-        """Refuse to listen to everybody.
+        """Refuse to listen to everybody, or nowhere.
 
         Raises:
-            PolicyError: other machines could connect and there is no token, or the token is too
-                short, or not one word of ASCII.
+            PolicyError: there is no such port; other machines could connect and there is no token,
+                or the token is too short, or not one word of ASCII.
         """
+        if not 0 <= self.port <= 65535:
+            raise PolicyError("port", got=self.port, expected="0 to 65535")
         if not self.token and not _is_loopback(self.host):
             raise PolicyError(
                 f"token for {self.host}",

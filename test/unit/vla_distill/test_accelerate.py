@@ -10,7 +10,7 @@ import pytest
 from vla_distill import calibration
 from vla_distill.benchmark import flops
 from vla_distill.cli.main import main
-from vla_policy.checkpoint import load_policy, save_policy
+from vla_policy.checkpoint import load_policy, policy_hash, save_policy
 from vla_policy.contract import Observation
 from vla_policy.efficiency.acceleration import accelerate
 from vla_policy.efficiency.recipe import Recipe, read_recipe
@@ -72,6 +72,15 @@ def test_narrow_mlps_are_counted_once_when_a_policy_is_accelerated_again(
     expected = told["again"]["gflops"] / told["narrow"]["gflops"]
     assert told["again"]["ratio"] == pytest.approx(expected) and expected < 1.0
     assert f"{expected:.1%} of the operations" in (tmp_path / "again" / "README.md").read_text()
+
+
+def test_accelerate_never_writes_over_what_is_there(folder, tmp_path, capsys) -> None:
+    other = save_policy(VlaPolicy.random("test", seed=1), tmp_path / "other")
+    before = policy_hash(other)
+    for out in (other, folder):
+        words = ["--policy", str(folder), "--recipe", "few_steps", "--out", str(out)]
+        assert main(["accelerate", *words]) == 2 and str(out) in capsys.readouterr().err
+    assert policy_hash(other) == before
 
 
 def test_accelerate_without_data_names_the_method_that_needs_it(folder, tmp_path, capsys) -> None:

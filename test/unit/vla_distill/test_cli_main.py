@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -38,6 +39,8 @@ class _Arguments:
 
     number: int = 0
     """A number."""
+    json: Path | None = None
+    """A file of numbers."""
 
 
 def _verb(monkeypatch: pytest.MonkeyPatch, module: SimpleNamespace) -> None:
@@ -80,6 +83,27 @@ def test_errors_of_others_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
     _verb(monkeypatch, _fail(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["test"])
+
+
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _verb(monkeypatch, _fail(FileNotFoundError(2, "No such file or directory", "data/x")))
+    assert cli.main(["test"]) == 2
+    assert capsys.readouterr().err == "error: data/x: No such file or directory\n"
+
+
+def test_numbers_that_cannot_be_written_are_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("old")
+    _verb(monkeypatch, SimpleNamespace(Arguments=_Arguments, main=lambda given: 7))
+    for place in (tmp_path, tmp_path / "file" / "numbers.json"):
+        assert cli.main(["test", "--json", str(place)]) == 2
+        assert str(place).startswith(capsys.readouterr().err.split(": ")[1])
+    for place in (tmp_path / "new" / "numbers.json", tmp_path / "file"):
+        assert cli.main(["test", "--json", str(place)]) == 7
+    assert not list((tmp_path / "new").iterdir()) and (tmp_path / "file").read_text() == "old"
 
 
 def test_interruption_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,3 +242,10 @@ def test_unknown_names_list_the_known() -> None:
         preset("huge")
     with pytest.raises(PolicyError, match="horizon"):
         ModelConfig.from_dict({"horizont": 3})
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "toaster", "meta:x"])
+def test_a_device_that_is_not_there_is_named(policy: VlaPolicy, tmp_path, device: str) -> None:
+    folder = save_policy(policy, tmp_path / "policy")
+    with pytest.raises(PolicyError, match=f"device: got '{device}'"):
+        load_policy(folder, device)

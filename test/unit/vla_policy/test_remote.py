@@ -308,6 +308,12 @@ def test_this_machine_needs_none(host: str) -> None:
     ServerConfig(host).check()
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_there_is_not_is_refused(port: int) -> None:
+    with pytest.raises(PolicyError, match=f"port: got {port}"):
+        ServerConfig(port=port).check()
+
+
 def test_one_client_too_many_is_told_so() -> None:
     with serving(NudgePolicy(), max_clients=1) as address:
         first = RemotePolicy(address)

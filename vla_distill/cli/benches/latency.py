@@ -37,7 +37,10 @@ def main(arguments: Latency) -> int:
     import torch
 
     from vla_distill.benchmark.latency import compare_times
+    from vla_distill.errors import DistillError
 
+    if arguments.threads < 0:
+        raise DistillError("--threads", got=arguments.threads, expected="0 or more")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rows = compare_times(
