@@ -12,6 +12,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_share_
 
 from vla_policy.chunking import make_chunking
 from vla_policy.contract import STATE_SIZE, Observation, Policy
+from vla_policy.robot import ARM, see_robot
 from vla_policy_node.errors import NodeError
 
 PLUGIN = "python:"
@@ -46,13 +47,15 @@ def make_policy(source: str, device: str) -> Policy:
 
     Raises:
         NodeError: the checkpoint or the function is not there, or makes no policy.
-        PolicyError: the checkpoint is broken.
+        PolicyError: the checkpoint is broken, or another robot's.
     """
     if not source.startswith(PLUGIN):
         folder = find_checkpoint(source)
         from vla_policy.checkpoint import load_policy  # torch takes seconds to import
 
-        return load_policy(folder, device)
+        policy = load_policy(folder, device)
+        see_robot(policy, ARM)
+        return policy
     module, _, function = source.removeprefix(PLUGIN).rpartition(".")
     try:
         policy = getattr(importlib.import_module(module), function)(device)

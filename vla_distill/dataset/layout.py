@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vla_policy.robot import ARM
+
 CODEBASE_VERSION = "v3.0"
-ROBOT_TYPE = "arx5"
+ROBOT_TYPE = ARM
 GYMNASIUM_PREFIX = "gymnasium/"
 """Begins the robot type of data that were collected in a Gymnasium environment."""
 

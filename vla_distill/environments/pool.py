@@ -7,6 +7,7 @@ from vla_distill.environments.gymnasium_arm import GymnasiumArm
 from vla_distill.environments.protocol import ControlledEnvironment
 from vla_distill.environments.simulated import SimulatedArm
 from vla_policy.contract import Policy
+from vla_policy.robot import ARM, see_robot
 
 
 class EnvironmentPool:
@@ -18,11 +19,13 @@ class EnvironmentPool:
 
     Raises:
         AdapterError: there is no such environment, or it lacks one of the cameras.
+        PolicyError: the policy is another robot's.
     """
 
     def __init__(self, policy: Policy, env: str = "") -> None:
         self._size, self._cameras = policy.image_size, tuple(policy.cameras)
         self._description = load_description(env) if env else None
+        see_robot(policy, self._description.robot if self._description else ARM)
         self._environments: list[ControlledEnvironment] = []
 
     def take(self, count: int) -> list[ControlledEnvironment]:

@@ -27,6 +27,7 @@ from vla_policy.model import diffusion
 from vla_policy.model.head import ActionHead
 from vla_policy.model.plan import FullCompute
 from vla_policy.model.policy import VlaPolicy, normalise_pixels
+from vla_policy.robot import see_robot
 
 DRAWS = 4
 """Denoising times of a sample, spread over [0, 1]."""
@@ -87,8 +88,14 @@ class Guide:
 
     @classmethod
     def load(cls, folder: object, frames: FrameStore, seed: int = 0) -> Guide:
-        """Of a policy's folder."""
-        return cls(load_policy(str(folder)), frames, seed)
+        """Of a policy's folder.
+
+        Raises:
+            PolicyError: there is none, or it is another robot's.
+        """
+        policy = load_policy(str(folder))
+        see_robot(policy, frames.robot)
+        return cls(policy, frames, seed)
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:

@@ -70,6 +70,9 @@ def _from_six(six: Array) -> Array:
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
+_NUMBERS = ("action_mean", "action_std", "state_mean", "state_std")
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Mean and standard deviation of what the network reads and writes.
@@ -77,12 +80,14 @@ class Statistics:
     Attributes:
         action_mean, action_std: for each step of the chunk. Shape (T, 10).
         state_mean, state_std: Shape (11,).
+        robot: what the data were of, an arm or an environment; empty if that is not known.
     """
 
     action_mean: Array
     action_std: Array
     state_mean: Array
     state_std: Array
+    robot: str = ""
 
     @classmethod
     def identity(cls, horizon: int) -> Statistics:
@@ -119,7 +124,7 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """As nested lists, for statistics.json."""
-        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+        return {name: getattr(self, name).tolist() for name in _NUMBERS} | {"robot": self.robot}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Statistics:
@@ -128,7 +133,7 @@ class Statistics:
         Raises:
             PolicyError: a field is missing or unknown.
         """
-        fields = list(cls.__dataclass_fields__)
-        if sorted(values) != sorted(fields):
-            raise PolicyError("statistics", got=sorted(values), expected=sorted(fields))
-        return cls(**{name: np.asarray(values[name], dtype=np.float64) for name in fields})
+        if set(values) - {"robot"} != set(_NUMBERS):
+            raise PolicyError("statistics", got=sorted(values), expected=sorted(_NUMBERS))
+        numbers = {name: np.asarray(values[name], dtype=np.float64) for name in _NUMBERS}
+        return cls(**numbers, robot=str(values.get("robot", "")))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import torch
 import yaml
 from scipy.spatial.transform import Rotation
 
+from vla_distill.cli import accelerate as accelerate_cli
 from vla_distill.cli import collect as collect_cli
 from vla_distill.cli import eval as eval_cli
 from vla_distill.cli import train as train_cli
@@ -33,15 +34,21 @@ from vla_distill.environments.box_action import ANCHORS, BoxAction
 from vla_distill.environments.description import EnvironmentDescription, load_description
 from vla_distill.environments.errors import AdapterError
 from vla_distill.environments.gymnasium_arm import ENDED, GymnasiumArm
+from vla_distill.environments.pool import EnvironmentPool
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.cause import TIMED_OUT
 from vla_distill.evaluation.episode import EpisodeSpec
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
 from vla_distill.ftncfm.errors import DataDistillationError
+from vla_distill.ftncfm.gradients import Guide
+from vla_distill.training.config import TrainConfig
+from vla_distill.training.trainer import Trainer
 from vla_policy.checkpoint import load_policy, save_policy
 from vla_policy.contract import ActionChunk, Memory, Observation
+from vla_policy.errors import PolicyError
 from vla_policy.model.policy import VlaPolicy
 from vla_policy.player import ChunkPlayer
+from vla_policy.robot import see_robot
 from vla_sim.constants import STEP_DT
 
 ENV = "tiny_environment:describe"
@@ -300,6 +307,35 @@ def test_demonstrations_become_a_policy_and_a_score(dataset: Path, tmp_path: Pat
         assert task["episodes"] == 2
     assert [one["seed"] for one in record["episodes"]] == [5, 6, 5, 6]
     assert len(list((tmp_path / "eval/videos").iterdir())) == 2
+
+
+def test_a_policy_moves_no_other_robot(dataset: Path, tmp_path: Path) -> None:
+    made = {}
+    for robot in ("", "arx5", "gymnasium/button"):
+        policy = VlaPolicy.random()
+        policy.statistics = replace(policy.statistics, robot=robot)
+        made[robot] = save_policy(policy, tmp_path / f"of_{robot.replace('/', '_')}")
+        assert load_policy(made[robot]).statistics.robot == robot
+    frames, _ = open_frames([dataset], progress=False)
+    train = {"preset": "test", "steps": 2, "batch": 4, "precision": "no", "data": str(dataset)}
+
+    def uses(folder: Path) -> list[Callable[[], object]]:
+        """Of somebody else's data and environment."""
+        recipe = accelerate_cli.Arguments(folder, "few_steps", tmp_path / "fast", dataset, 2)
+        init = TrainConfig(**train, init=str(folder), out=str(tmp_path / "run"), threads=1)
+        return [
+            lambda: EnvironmentPool(load_policy(folder), ENV),
+            lambda: accelerate_cli.main(recipe),
+            lambda: Guide.load(folder, frames),
+            lambda: Trainer(init, frames),
+        ]
+
+    for use in uses(made["arx5"]):
+        with pytest.raises(PolicyError, match="robot of the policy: got arx5, expected gymnasium"):
+            use()
+    with pytest.raises(PolicyError, match="got gymnasium/button, expected arx5"):
+        EnvironmentPool(load_policy(made["gymnasium/button"]))
+    see_robot(load_policy(made[""]), "arx5")  # of before
 
 
 def test_a_table_of_data_is_made_in_somebody_elses_environment(

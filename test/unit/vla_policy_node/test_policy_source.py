@@ -1,14 +1,25 @@
-"""``torch_compile`` compiles a policy, or says why not and leaves it as it was."""
+"""Policies that the node can run: ``torch_compile`` compiles one, or says why not."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from vla_policy.checkpoint import save_policy
+from vla_policy.errors import PolicyError
 from vla_policy.model.policy import VlaPolicy
-from vla_policy_node.policy_source import compile_policy, warm_up
+from vla_policy_node.policy_source import compile_policy, make_policy, warm_up
+
+
+def test_a_policy_of_another_robot_is_not_run(tmp_path: Path) -> None:
+    policy = VlaPolicy.random()
+    policy.statistics = replace(policy.statistics, robot="gymnasium/metaworld")
+    with pytest.raises(PolicyError, match="robot of the policy: got gymnasium/metaworld"):
+        make_policy(str(save_policy(policy, tmp_path / "other")), "cpu")
 
 
 def test_what_cannot_be_compiled_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
