@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,13 +94,18 @@ class StudentConfig(TrainConfig):
             raise DistillError("thin_order", got=self.thin_order, expected="none: gates choose")
         if not 0.0 < self.budget < 1.0:
             raise DistillError("budget", got=self.budget, expected="a share between 0 and 1")
-        if self.head_steps < 0:
-            raise DistillError("head_steps", got=self.head_steps, expected="0 or more")
-        if not 0.0 <= self.settled < 1.0:
-            raise DistillError("settled", got=self.settled, expected="a share from 0, below 1")
-        for name in ("graph_steps", "graph_width", "graph_heads", "graph_edges", "semantics"):
-            if getattr(self, name) < 1:
-                raise DistillError(name, got=getattr(self, name), expected="at least 1")
+        self._hold(
+            "0 or more", lambda v: 0 <= v < math.inf, "semantic_weight", "probe_weight",
+            "similarity_weight", "depth_power", "budget_weight", "gate_noise", "head_steps",
+            "graph_layers",
+        )  # fmt: skip
+        self._hold("a share from 0 to 1", lambda v: 0 <= v <= 1, "budget_fall")
+        self._hold("a share from 0, below 1", lambda v: 0 <= v < 1, "settled")
+        self._hold("above 0", lambda v: 0 < v < math.inf, "graph_learning_rate")
+        self._hold(
+            "at least 1", lambda v: v >= 1, "router_width", "graph_steps", "graph_width",
+            "graph_heads", "graph_edges", "semantics",
+        )  # fmt: skip
         if self.graph_width % self.graph_heads:
             raise DistillError(
                 "graph_width", got=self.graph_width, expected=f"a multiple of {self.graph_heads}"

@@ -18,11 +18,31 @@ from vla_distill.actdistill.states import Trace
 from vla_distill.training.objective import augment
 from vla_distill.training.samples import Batch
 from vla_distill.training.trainer import Trainer
+from vla_policy.efficiency.recipe import Recipe
+from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.plan import FullCompute
+from vla_policy.model.policy import VlaPolicy
 
 READER = "reader.safetensors"
+
+
+def plain_network(teacher: VlaPolicy | None, config: StudentConfig) -> VlaNetwork:
+    """The network of a teacher that runs in full.
+
+    Raises:
+        PolicyError: it follows a recipe, or has a router.
+    """
+    assert teacher is not None, "the teacher"
+    recipe = getattr(teacher.plan, "recipe", Recipe())
+    if recipe.methods or teacher.config.router is not None:
+        raise PolicyError(
+            f"teacher {config.teacher}",
+            got=f"one that follows the recipe {recipe.name}",
+            expected="a plain one",
+        )
+    return teacher.network
 
 
 @torch.no_grad()
@@ -69,10 +89,17 @@ class ReaderTrainer(Trainer):
     Args:
         config: as :meth:`StudentConfig.stage_one` gives it.
         frames: the demonstrations.
+
+    Raises:
+        PolicyError: the teacher follows a recipe, or has a router.
+        DistillError: what Trainer says.
     """
 
     curves = ("loss", "first", "last")
     config: StudentConfig
+
+    def _network(self, start: VlaPolicy | None) -> VlaNetwork:
+        return plain_network(start, self.config)
 
     def _objective(self, network: VlaNetwork, scenes: bool) -> nn.Module:
         reader = LayerReader(network.config, self.config)

@@ -19,7 +19,7 @@ from vla_distill.actdistill import losses
 from vla_distill.actdistill.config import StudentConfig
 from vla_distill.actdistill.gates import GATES, Draw, Gates
 from vla_distill.actdistill.reader import LayerReader
-from vla_distill.actdistill.stage_one import READER, teacher_states
+from vla_distill.actdistill.stage_one import READER, plain_network, teacher_states
 from vla_distill.actdistill.states import Trace
 from vla_distill.actdistill.targets import TargetCache
 from vla_distill.dataset import FrameStore
@@ -32,7 +32,6 @@ from vla_policy.efficiency.acceleration import fitted
 from vla_policy.efficiency.plan import RecipePlan
 from vla_policy.efficiency.recipe import Recipe
 from vla_policy.efficiency.steps.few_steps import FewSteps
-from vla_policy.errors import PolicyError
 from vla_policy.model import flops
 from vla_policy.model.actions import ACTION_SIZE
 from vla_policy.model.config import ModelConfig, RouterConfig
@@ -206,23 +205,16 @@ class StudentTrainer(Trainer):
         return [DistributedDataParallelKwargs(find_unused_parameters=self.config.settled > 0)]
 
     def _network(self, start: VlaPolicy | None) -> VlaNetwork:
-        assert start is not None, "the teacher"
-        recipe = getattr(start.plan, "recipe", Recipe())
-        if recipe.methods or start.config.router is not None:
-            raise PolicyError(
-                f"teacher {self.config.teacher}",
-                got=f"one that follows the recipe {recipe.name}",
-                expected="a plain one",
-            )
+        teacher = plain_network(start, self.config)
         if not GATES[self.config.gates].routed:
             if self.config.gates == "deepest":
-                layers = start.network.language.layers
+                layers = teacher.language.layers
                 for layer in layers[max(1, round(self.config.budget * len(layers))) :]:
                     layer.requires_grad_(False)  # never runs: no process shall wait for a gradient
-            return start.network
+            return teacher
         router = RouterConfig(self.config.router_width)
-        network = VlaNetwork(replace(start.config, router=router))
-        network.load_state_dict(start.network.state_dict(), strict=False)  # all but the router
+        network = VlaNetwork(replace(teacher.config, router=router))
+        network.load_state_dict(teacher.state_dict(), strict=False)  # all but the router
         return network
 
     def _objective(self, network: VlaNetwork, scenes: bool) -> StudentObjective:

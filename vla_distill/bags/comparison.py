@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ class Comparison:
         source: what the policies are compared with.
         instruction: what the arm was told, where the bag does not say.
         device: where the policies run.
+
+    Raises:
+        BagError: ``image_period`` is out of range.
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class Comparison:
         instruction: str = "",
         device: str = "cpu",
     ) -> None:
-        self._bag, self._period, self._seed = bag, image_period, seed
+        self._bag, self._config = bag, StepConfig(image_period=image_period, seed=seed)
         self._source, self._instruction, self._device = source, instruction, device
         self._parts: list[tuple[Contender, str, Judgement]] = []
         self._node: dict[str, Any] | None = None
@@ -53,7 +57,7 @@ class Comparison:
             PolicyError: the policy is broken, or the bag lacks a camera that it needs.
         """
         policy = contender.load(self._device)
-        config = StepConfig(contender.replan_steps, self._period, self._seed)
+        config = replace(self._config, replan_steps=contender.replan_steps)
         judgement = judge(
             self._bag,
             policy,
@@ -95,7 +99,7 @@ class Comparison:
         result: dict[str, Any] = {
             "bag": str(self._bag.storage.path),
             "mode": "step" if self._node is None else "live",
-            "seed": self._seed,
+            "seed": self._config.seed,
             "commit": commit(),
             "command": command(),
             "machine": machine(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vla_distill.bags.errors import BagError
+from vla_distill.bags.step import StepConfig
 from vla_policy.contract import Policy
 from vla_policy.efficiency.budget import Adjustable, Budget
 
@@ -19,11 +20,17 @@ class Contender:
         folder: of the policy.
         replan_steps: a new chunk is wanted so many of its steps after the last.
         compute: numbers of its :class:`Budget`, by name; the others are as its recipe says.
+
+    Raises:
+        BagError: ``replan_steps`` is out of range.
     """
 
     folder: Path
     replan_steps: int
     compute: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        StepConfig(self.replan_steps)  # said before anybody is asked
 
     def load(self, device: str) -> Policy:
         """Load the policy with its settings.

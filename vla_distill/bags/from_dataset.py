@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vla_distill.bags.episode import END, START, SUCCESS
+from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
+from vla_distill.dataset import layout
 from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
 
@@ -25,7 +28,7 @@ def from_dataset(
     """Write episodes as a bag.
 
     Frame k is ``ee_state`` and the images at its stamp; its action is the ``ee_command`` one step
-    later, when it was due.
+    later, when it was due. Where the dataset knows that its episodes succeeded, they are marked so.
 
     Args:
         dataset: the dataset.
@@ -35,7 +38,11 @@ def from_dataset(
 
     Returns:
         Messages by topic.
+
+    Raises:
+        BagError: its frames do not follow one another, or it is of another robot.
     """
+    _refuse_other_content(dataset)
     picked = range(len(dataset.episodes)) if episodes is None else episodes
     make, start, step = MessageMaker(), FIRST_STAMP, 1.0 / dataset.fps
     with BagWriter(out) as bag:
@@ -45,7 +52,7 @@ def from_dataset(
             seed = max(0, frames.seed)
             bag.add(
                 "/episode_mark",
-                make.mark(start, 0, frames.instruction, frames.task, seed, "dataset"),
+                make.mark(start, START, frames.instruction, frames.task, seed, "dataset"),
                 start,
             )
             bag.add("/instruction", make.text(frames.instruction), start)
@@ -60,7 +67,23 @@ def from_dataset(
                 due = round(stamp + step, 9)
                 bag.add("/ee_command", make.command(due, frames.action[k]), due)
             end = round(start + len(frames) * step, 9)
-            bag.add("/episode_mark", make.mark(end, 1), end)
+            if dataset.collected:
+                bag.add("/episode_mark", make.mark(end, SUCCESS, source="dataset"), end)
+            bag.add("/episode_mark", make.mark(end, END), end)
             start = round(end + EPISODE_GAP, 9)
         tell(len(picked), len(picked))
     return bag.counts
+
+
+def _refuse_other_content(dataset: Dataset) -> None:
+    """A bag is a recording of this arm: every frame follows the one before."""
+    if layout.CHUNK in dataset.info["features"]:
+        raise BagError(
+            f"dataset {dataset.path}",
+            got="chosen frames, which need not follow one another",
+            expected="whole episodes, as those that it was distilled from",
+        )
+    if dataset.robot != layout.ROBOT_TYPE:
+        raise BagError(
+            f"robot of dataset {dataset.path}", got=dataset.robot, expected=layout.ROBOT_TYPE
+        )

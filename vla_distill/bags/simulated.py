@@ -11,6 +11,7 @@ from vla_arm.controller import EndEffectorController
 from vla_arm.joint_table import X5
 from vla_arm.kinematics import ArmKinematics
 from vla_arm.limits import ArmLimits
+from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
 from vla_policy.bag_writer import BagWriter
 from vla_policy.contract import Policy
@@ -36,7 +37,12 @@ def record(
 
     Returns:
         Messages by topic.
+
+    Raises:
+        BagError: there are no scenes.
     """
+    if not scenes:
+        raise BagError("scenes", got="none", expected="at least one")
     make, start = MessageMaker(), 1.0
     sim = Simulation(policy.image_size)
     try:

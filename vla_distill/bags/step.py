@@ -7,6 +7,7 @@ chunk is a function of the run's seed and the observation's stamp.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from vla_distill.bags.content import Bag
 from vla_distill.bags.episode import Episode
+from vla_distill.bags.errors import BagError
 from vla_distill.bags.fault import FaultList
 from vla_policy.contract import ActionChunk, Policy
 from vla_policy.errors import PolicyError
@@ -34,11 +36,20 @@ class StepConfig:
         replan_steps: a new chunk is wanted so many of its steps after the last.
         image_period: time between images [s]; an image older than this at a request is missing.
         seed: of the noise.
+
+    Raises:
+        BagError: a number is out of range.
     """
 
     replan_steps: int = 2
     image_period: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.replan_steps < 1:
+            raise BagError("replan_steps", got=self.replan_steps, expected="1 or more")
+        if not 0.0 < self.image_period < math.inf:
+            raise BagError("image_period", got=self.image_period, expected="seconds, above 0")
 
 
 @dataclass(frozen=True)

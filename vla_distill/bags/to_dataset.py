@@ -38,6 +38,9 @@ class ConversionConfig:
         source: where actions come from, see :func:`vla_distill.bags.frames.reference`.
         instruction: for bags that do not say.
         only_success: leave out episodes that are not marked as a success.
+
+    Raises:
+        BagError: a number is out of range.
     """
 
     fps: int = 10
@@ -46,6 +49,14 @@ class ConversionConfig:
     source: str = "auto"
     instruction: str = ""
     only_success: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps < 1:
+            raise BagError("fps", got=self.fps, expected="1 or more")
+        if self.image_size is not None and min(self.image_size) < 1:
+            raise BagError("image_size", got=self.image_size, expected="1 pixel or more")
+        if not self.max_age >= 0.0:
+            raise BagError("max_age", got=self.max_age, expected="seconds, 0 or more")
 
 
 class BagImages:

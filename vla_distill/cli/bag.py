@@ -19,7 +19,8 @@ Source = Literal["auto", "command", "commanded", "measured"]
 
 @dataclass(frozen=True)
 class Info:
-    """Tell what is in a bag: topics, parts, episodes, and what is wrong with it."""
+    """Tell what is in a bag: topics, parts, episodes, and what is wrong with it; exit code 2 if
+    nothing in it can be read."""
 
     bag: tyro.conf.Positional[Path]
     """A rosbag2 folder, a .mcap or a .db3 file."""
@@ -154,9 +155,14 @@ def _read(path: Path, mapping: Path | None) -> Any:
 
 
 def _info(arguments: Info) -> int:
+    from vla_distill.bags.errors import BagError
     from vla_distill.bags.info import describe, print_info
 
     bag = _read(arguments.bag, arguments.mapping)
+    if not bag.topics:
+        raise BagError(
+            f"bag {arguments.bag}", got="; ".join(map(str, bag.faults)), expected="messages"
+        )
     with _bar("decode images") as tell:
         found = describe(bag, tell if arguments.images else None)
     if arguments.json:
@@ -169,7 +175,6 @@ def _info(arguments: Info) -> int:
 def _to_dataset(arguments: ToDataset) -> int:
     from vla_distill.bags.to_dataset import ConversionConfig, to_dataset
 
-    bag = _read(arguments.bag, arguments.mapping)
     side = arguments.image_size
     config = ConversionConfig(
         fps=arguments.fps,
@@ -179,6 +184,7 @@ def _to_dataset(arguments: ToDataset) -> int:
         instruction=arguments.instruction,
         only_success=arguments.only_success,
     )
+    bag = _read(arguments.bag, arguments.mapping)
     with _bar("convert episodes") as tell:
         summary, faults = to_dataset(bag, arguments.out, config, tell)
     print(json.dumps(summary | {"left_out": [fault.as_dict() for fault in faults]}, indent=1))

@@ -71,7 +71,7 @@ def run_verb(verb: str, argv: list[str]) -> int:
     import tyro
 
     arguments = tyro.cli(module.Arguments, prog=f"vla {verb}", args=argv)
-    if (numbers := getattr(arguments, "json", None)) is not None:
+    if isinstance(numbers := getattr(arguments, "json", None), Path):
         _see_writable(numbers)
     return module.main(arguments)
 

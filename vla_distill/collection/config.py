@@ -49,13 +49,18 @@ class CollectConfig:
             SimulationError: no such suite or task.
             AdapterError: no such environment, or it lacks a task or an expert.
         """
-        last = self.seed + 2 * self.episodes
-        if not self.seed >= TRAIN_SEED_START or last > TRAIN_SEED_STOP:
-            raise CollectionError(
-                "seed", got=self.seed, expected=f"{TRAIN_SEED_START} to {TRAIN_SEED_STOP}"
-            )
         if self.episodes < 1:
             raise CollectionError("episodes", got=self.episodes, expected="1 or more")
+        last = TRAIN_SEED_STOP - 2 * self.episodes
+        if not TRAIN_SEED_START <= self.seed <= last:
+            raise CollectionError(
+                "seed",
+                got=self.seed,
+                expected=f"{TRAIN_SEED_START} to {last}, where twice as many seeds as the "
+                f"{self.episodes} episodes are left up to {TRAIN_SEED_STOP}",
+            )
+        if self.processes < 0:
+            raise CollectionError("processes", got=self.processes, expected="0 or more")
         if not 0.0 <= self.noise <= 3.0:
             raise CollectionError("noise", got=self.noise, expected="0 to 3")
         if not 0.0 <= self.errors <= 1.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -144,8 +145,17 @@ def attempts(
         Every attempt when it is finished; those of earlier runs first.
 
     Raises:
-        CollectionError: most attempts at a task fail, or a worker process died.
+        CollectionError: more is written than is asked for, most attempts at a task fail, or a
+            worker process died.
     """
+    for task, there in Counter(task for task, _ in writer.written()).most_common(1):
+        if there > episodes:
+            raise CollectionError(
+                f"{writer.partial}: episodes of {task!r}",
+                got=there,
+                expected=f"at most the {episodes} asked for: --episodes {there} or more goes on "
+                f"with them, another --out begins anew",
+            )
     pending = [(task, first_seed + n) for n in range(episodes) for task in tasks]
     upcoming = dict.fromkeys(tasks, first_seed + episodes)
     tried, lost = dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0)

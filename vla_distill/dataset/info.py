@@ -9,6 +9,7 @@ from typing import Any
 
 from vla_distill.dataset import layout
 from vla_distill.dataset.errors import DatasetError
+from vla_distill.dataset.synthetic import is_synthetic
 
 UNFINISHED = (".partial", ".merging")
 """Endings of the folders in which a dataset is being made."""
@@ -28,11 +29,11 @@ def read_info(folder: Path) -> dict[str, Any]:
     """The content of ``info.json``, with every field that reading needs.
 
     Raises:
-        DatasetError: the folder is missing, half-written or no dataset; the file is damaged, of
-            another version of the format, or lacks a field; or the numbers of a frame are not those
-            of this arm.
+        DatasetError: the folder is missing, half-written, of synthetic samples or no dataset; the
+            file is damaged, of another version of the format, or lacks a field; or the numbers of a
+            frame are not those of this arm.
     """
-    _refuse_unfinished(folder)
+    _refuse_other_folders(folder)
     path = folder / layout.INFO_PATH
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
@@ -68,8 +69,9 @@ def cameras(info: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _refuse_unfinished(folder: Path) -> None:
-    """Tell a folder in which a dataset is being made, or one that is not there, from a dataset."""
+def _refuse_other_folders(folder: Path) -> None:
+    """Tell a folder that is not there, in which a dataset is being made, or of synthetic samples,
+    from a dataset."""
     if not folder.exists():
         partial = folder.with_name(folder.name + UNFINISHED[0])
         if partial.is_dir():
@@ -81,6 +83,9 @@ def _refuse_unfinished(folder: Path) -> None:
         raise DatasetError(f"{folder}", got="a file", expected="a dataset's folder")
     if folder.resolve().name.endswith(UNFINISHED):
         raise DatasetError(f"{folder}", got="a dataset being written", expected=_FINISH)
+    if is_synthetic(folder):
+        expected = "episodes in LeRobot's format; synthetic samples are for `vla train`"
+        raise DatasetError(f"{folder}", got="a synthetic dataset", expected=expected)
 
 
 def _check_numbers(info: dict[str, Any], path: Path) -> None:

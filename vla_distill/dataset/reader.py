@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ class Dataset:
     def is_gymnasium(self) -> bool:
         """Whether it was collected in a Gymnasium environment."""
         return self.robot.startswith(layout.GYMNASIUM_PREFIX)
+
+    @cached_property
+    def collected(self) -> bool:
+        """Whether ``vla collect`` made it, which keeps an episode only if it succeeded."""
+        try:
+            made = json.loads((self.path / layout.COLLECTION_PATH).read_text(encoding="utf-8"))
+            return bool({"suite", "env"} & set(made["collection"]))
+        except (OSError, ValueError, KeyError, TypeError):  # other datasets say other things there
+            return False
 
     @cached_property
     def instructions(self) -> list[str]:

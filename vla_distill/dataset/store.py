@@ -224,10 +224,18 @@ def build_store(dataset: Dataset, folder: Path, progress: bool = True) -> None:
     and the others wait for it.
 
     Raises:
-        DatasetError: a video is missing, damaged, or too short.
+        DatasetError: a video is missing, damaged, or too short; or the folder cannot be written to.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / ".lock").open("w") as lock:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = (folder.parent / ".lock").open("w")
+    except OSError as error:
+        raise DatasetError(
+            f"{folder.parent}, for the decoded frames",
+            got=error,
+            expected="a folder that can be written to; else train on a copy of the dataset",
+        ) from error
+    with file as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
             _build(dataset, folder, progress)

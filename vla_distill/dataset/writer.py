@@ -109,6 +109,12 @@ class DatasetWriter:
         path = self.partial / episode_name(task, seed) / EPISODE_FILE
         return json.loads(path.read_text())
 
+    def written(self) -> list[tuple[str, int]]:
+        """(task, seed) of the episodes that are written, in order of seeds, tasks taking turns."""
+        notes = [json.loads(p.read_text()) for p in self.partial.glob(f"[!.]*/{EPISODE_FILE}")]
+        keys = sorted((note["seed"], note["task"]) for note in notes)
+        return [(task, seed) for seed, task in keys]
+
     def add_episode(self, frames: EpisodeFrames) -> None:
         """Write an episode, all or nothing.
 
@@ -166,22 +172,26 @@ class DatasetWriter:
         """Join the episodes into the dataset and remove what was partial.
 
         Args:
-            episodes: (task, seed) of those to take, in this order; None: all, in order of seeds,
-                the tasks taking turns.
+            episodes: (task, seed) of all that are written, in the order to take; None: as
+                :meth:`written` has them.
             beside: further files beside ``meta``, name -> text; not part of the content.
 
         Returns:
             The dataset's folder.
 
         Raises:
-            DatasetError: no episodes, or one is damaged.
+            DatasetError: no episodes, one is damaged, or more are written than are to be taken.
         """
-        if episodes is None:
-            notes = [json.loads(p.read_text()) for p in self.partial.glob(f"[!.]*/{EPISODE_FILE}")]
-            keys = sorted((note["seed"], note["task"]) for note in notes)
-            episodes = [(task, seed) for seed, task in keys]
+        written = self.written()
+        episodes = written if episodes is None else episodes
         if not episodes:
             raise DatasetError(f"{self.partial}", got="no episodes", expected="at least one")
+        if more := len(set(written) - set(episodes)):
+            raise DatasetError(
+                f"{self.partial}",
+                got=f"{len(written)} episodes, {more} of them not asked for",
+                expected=f"the {len(episodes)} that are: ask for as many as before, or remove it",
+            )
         folders = [self.partial / episode_name(task, seed) for task, seed in episodes]
         merging = self.path.with_name(self.path.name + ".merging")
         shutil.rmtree(merging, ignore_errors=True)

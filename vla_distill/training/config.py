@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -96,12 +98,20 @@ class TrainConfig:
         object.__setattr__(self, "data", [self.data] if isinstance(self.data, str) else self.data)
         if not self.data:
             raise DistillError("data", got="nothing", expected="at least one dataset folder")
-        for name in ("steps", "batch", "noises", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise DistillError(name, got=getattr(self, name), expected="at least 1")
-        for name in ("thin", "thin_layers", "thin_tokens", "thin_whole"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise DistillError(name, got=getattr(self, name), expected="a share from 0 to 1")
+        self._hold(
+            "at least 1", lambda v: v >= 1, "steps", "batch", "noises", "log_every", "save_every"
+        )
+        self._hold("0 to 2**32 - 1", lambda v: 0 <= v < 2**32, "seed")
+        self._hold(
+            "0 or more", lambda v: 0 <= v < math.inf, "warmup", "weight_decay", "grounding_weight",
+            "scene_weight", "brightness", "contrast", "threads",
+        )  # fmt: skip
+        self._hold("above 0", lambda v: 0 < v < math.inf, "learning_rate", "gradient_clip")
+        self._hold("from 0, below 1", lambda v: 0 <= v < 1, "ema", "held_out")
+        self._hold(
+            "a share from 0 to 1", lambda v: 0 <= v <= 1, "decay", "thin", "thin_layers",
+            "thin_tokens", "thin_whole",
+        )  # fmt: skip
         if not self.thin_tokens:
             raise DistillError("thin_tokens", got=0, expected="a share above 0")
         if self.thin_order and not self.thin:
@@ -113,6 +123,12 @@ class TrainConfig:
         for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
                 raise DistillError(name, got=getattr(self, name), expected=f"one of {known}")
+
+    def _hold(self, expected: str, right: Callable[[float], bool], *names: str) -> None:
+        """Refuse those of the numbers that are not right."""
+        for name in names:
+            if not right(value := getattr(self, name)):
+                raise DistillError(name, got=value, expected=expected)
 
     def shortened(self, steps: int, **changes: Any) -> TrainConfig:
         """A run of so many steps with warm-up and averaging that fit in it."""
@@ -131,12 +147,15 @@ class TrainConfig:
         """Read a YAML file; ``changes`` that are not None win, and an empty value is the default.
 
         Raises:
-            DistillError: the file is missing, is not a mapping, has an unknown key, lacks one, or
-                has a value of another type.
+            DistillError: the file is missing, is no YAML or not a mapping, has an unknown key,
+                lacks one, or has a value of another type or out of range.
         """
         if not Path(path).is_file():
             raise DistillError("--config", got=f"no file {path}", expected="a YAML file")
-        values = yaml.safe_load(Path(path).read_text())
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DistillError(str(path), got=error, expected="a YAML file") from error
         known = sorted(cls.__dataclass_fields__)
         if not isinstance(values, dict) or not set(values) <= set(known):
             unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else values

@@ -42,7 +42,11 @@ def alone(folder: Path, accelerator: Accelerator) -> Iterator[None]:
 
 
 def agree(
-    folder: Path, config: Mapping[str, Any], free: Collection[str], sources: Mapping[str, str]
+    folder: Path,
+    config: Mapping[str, Any],
+    free: Collection[str],
+    sources: Mapping[str, str],
+    step: int,
 ) -> None:
     """Hold a run against what :func:`note` has noted of the states that are there.
 
@@ -51,9 +55,10 @@ def agree(
         config: what to do.
         free: what of it may be another.
         sources: hash of what is in the data and in the policy of ``init``, by those names.
+        step: of the newest state.
 
     Raises:
-        DistillError: it is another run.
+        DistillError: it is another run, or one that has gone further.
     """
     theirs = _read(folder / CONFIG, config)
     if other := [k for k in config if k not in free and config[k] != theirs.get(k)]:
@@ -68,6 +73,12 @@ def agree(
             f"{folder}: {', '.join(other)}",
             got="other content than the run began with",
             expected=f"the same: restore it, or remove {folder}",
+        )
+    if step > config["steps"]:
+        raise DistillError(
+            f"{folder}: steps",
+            got=config["steps"],
+            expected=f"at least the {step} that are done, or another --out",
         )
 
 

@@ -89,6 +89,9 @@ class Samples:
         is_held_out = np.isin(episode, chosen)
         drawn = np.flatnonzero(learned & ~is_held_out), np.flatnonzero(is_held_out)
         self.training, self.held_out = drawn if split is None else split
+        if not len(self.training):
+            there = f"{held_out}, all of {len(episodes)} episodes"
+            raise PolicyError("held_out", got=there, expected="a share that leaves one to train on")
         self._share: NDArray[np.float64] | None = None  # all the same
         if frames.chosen is not None:
             weight = frames.chosen.weight[self.training].astype(np.float64)

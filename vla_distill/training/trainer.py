@@ -37,6 +37,7 @@ from vla_policy.errors import PolicyError
 from vla_policy.model.config import ModelConfig, preset
 from vla_policy.model.network import VlaNetwork
 from vla_policy.model.policy import VlaPolicy
+from vla_policy.robot import see_robot
 from vla_sim.constants import TRAIN_SEED_START
 
 VALIDATION_ROWS = 256
@@ -59,7 +60,8 @@ class Trainer:
 
     Raises:
         DistillError: the demonstrations have more words than the network; or, of :meth:`run`, the
-            folder holds a run of another configuration or content, or one that is at work.
+            folder holds a run of another configuration or content, one that has gone further than
+            ``steps``, or one that is at work.
     """
 
     curves: Sequence[str] = ("velocity", "grounding_cm", "learning_rate")
@@ -82,6 +84,7 @@ class Trainer:
         )
         set_seed(config.seed)
         start = load_policy(config.init) if config.init else None
+        see_robot(start, frames.robot)
         self._sources = {"data": frames.content_hash, "init": start.policy_hash if start else ""}
         self._cameras = frames.cameras
         network = self._network(start)
@@ -94,6 +97,7 @@ class Trainer:
             frames, self.model.horizon, config.held_out, config.seed, scenes, split, config.tasks
         )
         self.statistics = start.statistics if start else self.samples.statistics()
+        self.statistics = replace(self.statistics, robot=frames.robot)
         sentences, text = set(frames.instructions), self.model.language
         self.tokenizer = (
             start.tokenizer if start else learned_words(sentences, simulated, text.vocabulary)
@@ -280,14 +284,15 @@ class Trainer:
 
     def _resume(self) -> None:
         states, config = self._states(), self.config.to_dict()
+        step = int(states[-1].name.removeprefix("state_")) if states else 0
         if states:
-            agree(self.folder, config, self.free, self._sources)
+            agree(self.folder, config, self.free, self._sources, step)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             note(self.folder, config, self._sources)
         if states:
             self.accelerator.load_state(str(states[-1]))
-            self.step = int(states[-1].name.removeprefix("state_"))
+            self.step = step
         self._trim_log()
 
     def _trim_log(self) -> None:

@@ -338,9 +338,13 @@ def test_what_cannot_teach_or_be_taught_is_named(tmp_path, teacher) -> None:
         config(tmp_path, teacher, gates="coin")
     with pytest.raises(DistillError, match="budget"):
         config(tmp_path, teacher, budget=1.5)
+    with pytest.raises(DistillError, match="semantic_weight"):
+        config(tmp_path, teacher, semantic_weight=-1.0)
     distill(config(tmp_path, teacher, imitates="nothing"), frames())
-    with pytest.raises(PolicyError, match="expected a plain one"):
-        distill(config(tmp_path / "b", tmp_path / "policy", imitates="nothing"), frames())
+    for imitates in ("nothing", "graph"):
+        with pytest.raises(PolicyError, match="expected a plain one"):
+            distill(config(tmp_path / "b", tmp_path / "policy", imitates=imitates), frames())
+    assert not (tmp_path / "b").exists()  # said before anything is trained
 
 
 def test_a_student_can_be_taught_with_fewer_visual_tokens(tmp_path, teacher) -> None:

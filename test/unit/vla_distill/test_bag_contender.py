@@ -37,6 +37,12 @@ def test_compute_out_of_range_is_refused_with_the_range():
         Contender(CHECKPOINTS / "student", 2, {"visual_tokens": 3}).load("cpu")
 
 
+@pytest.mark.parametrize("steps", [0, -3])
+def test_a_contender_is_asked_again_after_a_step_or_more(steps):
+    with pytest.raises(BagError, match=f"replan_steps: got {steps}, expected 1 or more"):
+        Contender(CHECKPOINTS / "student", steps)
+
+
 def test_names_tell_apart_by_what_differs():
     one, other = Path("a/one"), Path("b/other")
     half = {"language_layers": 3}

@@ -7,6 +7,7 @@ import pytest
 from test_bags import ShiftPolicy, messages, pose, write
 
 from vla_distill.bags.content import read_bag
+from vla_distill.bags.errors import BagError
 from vla_distill.bags.evaluation import judge
 from vla_distill.bags.step import StepConfig
 from vla_policy.contract import ActionChunk
@@ -68,6 +69,17 @@ def test_scores_repeat_to_the_byte_and_noise_is_by_stamp(bag):
 
 def test_a_chunk_is_asked_for_as_often_as_told(bag):
     assert judge(bag, ShiftPolicy(), StepConfig(replan_steps=4)).scores["chunks"] == 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"replan_steps": 0}, {"image_period": 0.0}, {"image_period": -1.0}, {"image_period": np.nan}],
+    ids=str,
+)
+def test_impossible_settings_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(BagError, match=f"{name}: got"):
+        StepConfig(**wrong)
 
 
 def test_a_chunk_without_an_image_of_its_moment_is_not_asked_for(tmp_path):

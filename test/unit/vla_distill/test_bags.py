@@ -17,8 +17,10 @@ from vla_distill.bags.errors import BagError
 from vla_distill.bags.mapping import TopicMapping, load_mapping
 from vla_distill.bags.message import MessageMaker
 from vla_distill.bags.replay import observation_of, replay
+from vla_distill.bags.simulated import record
 from vla_distill.bags.to_dataset import ConversionConfig, to_dataset
 from vla_distill.cli import main as cli
+from vla_distill.dataset import layout
 from vla_distill.dataset.errors import DatasetError
 from vla_distill.dataset.reader import Dataset
 from vla_policy.bag_writer import BagWriter
@@ -304,13 +306,15 @@ def test_a_corrupt_chunk_costs_that_chunk_alone(tmp_path):
     ("content", "why"),
     [(b"", "is empty"), (b"not a bag", "cannot be read"), (b"\x89MCAP0\r\n", "cannot be read")],
 )
-def test_a_file_that_is_no_bag_is_named(tmp_path, content, why):
+def test_a_file_that_is_no_bag_is_named(tmp_path, capsys, content, why):
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     bag = read_bag(path)
     assert why in reasons(bag) and "no message" in reasons(bag)
     with pytest.raises(BagError, match="no state"):
         split(bag)
+    assert cli.main(["bag", "info", str(path)]) == 2
+    assert why in capsys.readouterr().err
 
 
 def test_wrong_types_are_named_and_left_out(tmp_path):
@@ -414,6 +418,47 @@ def test_chosen_episodes_go_back_and_others_are_refused(tmp_path, capsys):
     assert len(split(read_bag(tmp_path / "b.mcap"))) == 1
 
 
+def change(dataset: Path, file: str, edit) -> None:
+    content = json.loads((dataset / file).read_text())
+    edit(content)
+    (dataset / file).write_text(json.dumps(content))
+
+
+def test_episodes_that_were_kept_because_they_succeeded_come_back_as_successes(tmp_path):
+    to_dataset(read_bag(write(tmp_path / "a.mcap", messages())), tmp_path / "one")
+    words = ["dataset", "to-bag", str(tmp_path / "one"), "--out"]
+    assert cli.main([*words, str(tmp_path / "unknown.mcap")]) == 0
+    assert split(read_bag(tmp_path / "unknown.mcap"))[0].success is None
+    change(tmp_path / "one", layout.COLLECTION_PATH, lambda m: m.update(collection={"suite": "x"}))
+    assert cli.main([*words, str(tmp_path / "b.mcap")]) == 0
+    kept, _ = to_dataset(
+        read_bag(tmp_path / "b.mcap"), tmp_path / "two", ConversionConfig(only_success=True)
+    )
+    assert kept["episodes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda info: info["features"].update(
+                {layout.CHUNK: {"dtype": "float32", "shape": [1]}}
+            ),
+            "got chosen frames, which need not follow one another",
+        ),
+        (lambda info: info.update(robot_type="gymnasium/x"), "got gymnasium/x, expected arx5"),
+    ],
+    ids=["distilled", "another robot"],
+)
+def test_what_is_no_recording_of_the_arm_does_not_become_one(tmp_path, capsys, edit, message):
+    to_dataset(read_bag(write(tmp_path / "a.mcap", messages())), tmp_path / "one")
+    change(tmp_path / "one", layout.INFO_PATH, edit)
+    words = ["dataset", "to-bag", str(tmp_path / "one"), "--out", str(tmp_path / "b.mcap")]
+    assert cli.main(words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "b.mcap").exists()
+
+
 def test_the_action_is_what_was_commanded_one_step_later(tmp_path):
     to_dataset(read_bag(write(tmp_path / "a.mcap", messages())), tmp_path / "d")
     frames = Dataset(tmp_path / "d").episode(0)
@@ -450,6 +495,24 @@ def test_nothing_is_left_of_a_conversion_that_fails(tmp_path):
     (tmp_path / "d").mkdir()
     with pytest.raises(DatasetError, match="exists"):
         to_dataset(bag, tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "message"),
+    [("--fps", "0", "fps: got 0"), ("--image-size", "-4", "image_size: got (-4, -4)"),
+     ("--max-age", "-1", "max_age: got -1.0"), ("--max-age", "nan", "max_age: got nan")],
+)  # fmt: skip
+def test_impossible_numbers_of_a_conversion_are_named(tmp_path, capsys, word, value, message):
+    path = write(tmp_path / "a.mcap", messages(duration=0.2))
+    words = ["bag", "to-dataset", str(path), "--out", str(tmp_path / "d"), word, value]
+    assert cli.main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bag_of_no_scenes_is_not_made(tmp_path):
+    with pytest.raises(BagError, match="scenes: got none"):
+        record(ShiftPolicy(), [], tmp_path / "a.mcap")
+    assert not (tmp_path / "a.mcap").exists()
 
 
 def test_a_bag_is_never_overwritten_and_a_failed_one_leaves_nothing(tmp_path):

@@ -14,7 +14,7 @@ from vla_distill.collect import collect
 from vla_distill.collection.config import CollectConfig
 from vla_distill.collection.demonstration import Demonstrator
 from vla_distill.collection.errors import CollectionError
-from vla_distill.dataset import Dataset, DatasetError
+from vla_distill.dataset import Dataset, DatasetError, DatasetWriter
 from vla_distill.errors import DistillError
 
 SEED = 1_000_000
@@ -80,10 +80,28 @@ def test_collection_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert (record.task, record.seed) == ("reach", SEED)
 
 
+def test_what_was_collected_is_not_thrown_away_by_asking_for_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    words = {"tasks": "reach", "processes": 1, "noise": 0.0}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(DatasetWriter, "finish", interrupted)
+        collect(CollectConfig(tmp_path / "set", episodes=2, **words), progress=False)
+    with pytest.raises(CollectionError, match=r"got 2, expected at most the 1.*--episodes 2"):
+        collect(CollectConfig(tmp_path / "set", episodes=1, **words), progress=False)
+    summary = collect(CollectConfig(tmp_path / "set", episodes=2, **words), progress=False)
+    assert summary["resumed"] == summary["episodes"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ({"seed": 7}, "seed.*1000000"),
+        ({"seed": 99_999_999}, "seed: got 99999999, expected 1000000 to 99999000"),
+        ({"processes": -3}, "processes: got -3, expected 0 or more"),
         ({"seed": 99_999}, "seed"),
         ({"episodes": 0}, "episodes"),
         ({"noise": -1.0}, "noise"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +173,29 @@ def test_writer_refuses_another_plan_and_bad_frames(tmp_path: Path, finished: Pa
         writer.add_episode(bad)
     with pytest.raises(DatasetError, match="no episodes"):
         writer.finish()
+
+
+def test_no_episode_is_dropped_without_a_word(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "demo", CAMERAS, SIZE)
+    for frames in EPISODES:
+        writer.add_episode(frames)
+    with pytest.raises(DatasetError, match="got 3 episodes, 2 of them not asked for"):
+        writer.finish([("pick", 8)])
+    data = Dataset(writer.finish([("pick", 8), ("pick", 7), ("place", 7)]))
+    assert [record.seed for record in data.episodes] == [8, 7, 7]
+
+
+def test_a_dataset_that_cannot_be_written_to_is_named(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only mount; root may write everywhere else."""
+
+    def read_only(path: Path, *_, **__) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(DatasetError, match=r"\.cache, .*Read-only.*expected .* a copy"):
+        Dataset(dataset).cache(progress=False)
 
 
 def _truncate(path: Path) -> None:

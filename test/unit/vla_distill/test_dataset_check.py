@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ftncfm_frames import frames as ftncfm_frames
+from ftncfm_frames import on_disk
 
 from vla_distill.cli.main import main
 from vla_distill.dataset import Dataset, DatasetError, DatasetWriter, EpisodeFrames, layout, video
@@ -338,6 +340,11 @@ def test_half_written_folders_are_told_from_datasets(tmp_path: Path) -> None:
     assert "nothing there" in check(tmp_path / "nowhere", progress=False)[0][0]
     (tmp_path / "empty").mkdir()
     assert "meta/info.json" in check(tmp_path / "empty", progress=False)[0][0]
+
+
+def test_a_synthetic_dataset_is_told_from_others(tmp_path: Path) -> None:
+    (fault,), _ = check(on_disk(tmp_path / "set", ftncfm_frames()), progress=False)
+    assert "set: got a synthetic dataset" in fault and "for `vla train`" in fault
 
 
 def test_training_refuses_another_rate(dataset: Path) -> None:

@@ -168,6 +168,15 @@ def test_another_configuration_does_not_resume(tmp_path: Path) -> None:
         Trainer(config(tmp_path, learning_rate=0.5), frames()).run()
 
 
+def test_fewer_steps_than_are_done_are_refused_and_change_nothing(tmp_path: Path) -> None:
+    Trainer(config(tmp_path), frames()).run()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DistillError, match="steps: got 4, expected at least the 6"):
+        Trainer(config(tmp_path, steps=4), frames()).run()
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    Trainer(config(tmp_path), frames()).run()  # all is done
+
+
 def test_another_content_of_the_same_folders_does_not_resume(tmp_path: Path) -> None:
     """Neither to go on nor, at the end, to find that all is done."""
     run, init = tmp_path / "run", tmp_path / "init"
@@ -297,6 +306,45 @@ def test_bad_configurations_are_named(tmp_path: Path) -> None:
         TrainConfig.read(tmp_path / "none.yaml")
     with pytest.raises(DistillError, match="steps"):
         config(tmp_path, steps=0)
+
+
+@pytest.mark.parametrize("content", [b"data: [a\n", b"\xff\xfe\x00", b"data: \x00"])
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_bytes(content)
+    with pytest.raises(DistillError, match=r"(?s)train\.yaml: got .*expected a YAML file"):
+        TrainConfig.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scene_weight", -1.0),
+        ("scene_weight", np.nan),
+        ("grounding_weight", -1.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", 0.0),
+        ("gradient_clip", 0.0),
+        ("held_out", 1.0),
+        ("held_out", -0.1),
+        ("ema", 1.5),
+        ("decay", 2.0),
+        ("brightness", -0.1),
+        ("weight_decay", np.inf),
+        ("warmup", -1),
+        ("threads", -2),
+        ("seed", -1),
+        ("seed", 2**32),
+    ],
+)
+def test_numbers_out_of_range_are_named(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(DistillError, match=f"^{name}: got {value}, expected"):
+        config(tmp_path, **{name: value})
+
+
+def test_an_episode_is_left_to_train_on() -> None:
+    with pytest.raises(PolicyError, match=r"held_out: got 0\.9, all of 2 episodes"):
+        Samples(frames(episodes=2), horizon=16, held_out=0.9, seed=0)
 
 
 def test_numbers_of_a_file_are_numbers(tmp_path: Path) -> None:
