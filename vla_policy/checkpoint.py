@@ -113,10 +113,15 @@ def load_policy(path: str | Path, device: str = "cpu") -> VlaPolicy:
 
 
 def policy_hash(folder: Path) -> str:
-    """12 hexadecimal digits over all files that decide what the policy does."""
+    """12 hexadecimal digits over all files that decide what the policy does.
+
+    Raises:
+        PolicyError: one of them cannot be read.
+    """
     digest = hashlib.sha256()
     for name in (*FILES, *([RECIPE] if (folder / RECIPE).is_file() else [])):
-        digest.update((folder / name).read_bytes())
+        with _reading(folder / name, f"a policy's {name}"):
+            digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]
 
 

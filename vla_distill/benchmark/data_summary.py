@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vla_distill.benchmark.comparison import won
-from vla_distill.benchmark.data import FULL, FULL_SHORT
+from vla_distill.benchmark.data_config import FULL, FULL_SHORT
 from vla_distill.evaluation.statistics import over_seeds, rate_over_seeds
 
 BASELINES = ("random", "stratified_random")

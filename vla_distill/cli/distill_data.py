@@ -34,7 +34,7 @@ class Arguments:
         action_rate: the same of their chunks, over the actions' spread.
         adversary: whether the frequencies of the discrepancy are learned.
         seed: of split, guide, noise and draws.
-        processes: that score and verify.
+        processes: that score and verify; 0 takes one a core.
         ray: address of a Ray cluster instead (``local`` starts one here).
         work: where steps are kept, shared by several arms; beside --out if not given.
     """
@@ -65,6 +65,7 @@ def main(arguments: Arguments) -> int:
     """Run, and print the provenance without the single samples."""
     import sys
 
+    from vla_distill.evaluation.machine import cores
     from vla_distill.ftncfm.config import DistillDataConfig
     from vla_distill.ftncfm.distill import distill_data
     from vla_distill.ftncfm.executor import make_executor
@@ -86,7 +87,7 @@ def main(arguments: Arguments) -> int:
         ratio=arguments.ratio,
         arm=arguments.arm,
         unit=arguments.unit,
-        tasks=tuple(name for name in arguments.tasks.split(",") if name),
+        tasks=tuple(name.strip() for name in arguments.tasks.split(",") if name.strip()),
         tracer=arguments.tracer,
         rule=arguments.rule,
         evidence=arguments.evidence,
@@ -99,7 +100,7 @@ def main(arguments: Arguments) -> int:
         ),
         seed=arguments.seed,
     )
-    executor = make_executor(arguments.processes, arguments.ray)
+    executor = make_executor(arguments.processes or cores(), arguments.ray)
     summary = distill_data(config, executor, sys.stderr.isatty() or sys.stdout.isatty())
     print(json.dumps(summary, indent=1))
     print(f"train on it: vla train --config {arguments.config} --data {arguments.out} --out DIR")

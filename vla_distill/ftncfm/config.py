@@ -9,15 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from vla_distill.dataset import layout
-from vla_distill.ftncfm.arms import CONTRAST, get_arm
+from vla_distill.ftncfm.arms import CONTRAST, NOTHING, get_arm
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.matching import MatchConfig
 from vla_distill.ftncfm.tracing import get_tracer
 from vla_distill.ftncfm.weights import get_rule
 from vla_distill.training.config import TrainConfig
 from vla_policy.checkpoint import load_policy, policy_hash
+from vla_policy.errors import PolicyError
 
 UNITS = ("frames", "episodes")
+
+
+def start_hash(train: TrainConfig) -> str:
+    """Hash of the policy that a training begins with; empty if with none.
+
+    Raises:
+        DataDistillationError: it is not there.
+    """
+    try:
+        return policy_hash(Path(train.init)) if train.init else ""
+    except PolicyError as error:
+        raise DataDistillationError(
+            f"init {train.init}",
+            got="no whole policy",
+            expected="one; config/train/small.yaml begins with what config/train/base.yaml trains",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,15 @@ class DistillDataConfig:
         """Refuse what cannot be, before hours are spent.
 
         Raises:
-            DataDistillationError: arm, unit, tracer, rule or a number of the matching.
+            DataDistillationError: arm, unit, tracer, rule, seed or a number of the matching.
             PolicyError: the teacher cannot be read.
         """
         arm = get_arm(self.arm)
         get_tracer(self.tracer)
         get_rule(self.rule)
         self.match.check()
+        if self.seed < 0:
+            raise DataDistillationError("seed", got=self.seed, expected="0 or more")
         if self.unit not in UNITS or (arm.synthetic and self.unit != "frames"):
             got, kind = f"{self.unit} by {self.arm}", "frames" if arm.synthetic else UNITS
             raise DataDistillationError("unit", got=got, expected=kind)
@@ -101,12 +120,17 @@ class DistillDataConfig:
 
         Args:
             content_hash: of the dataset.
+
+        Raises:
+            DataDistillationError: the guide shall begin with a policy that is not there.
+            PolicyError: the teacher is not there.
         """
         values = asdict(self)
         del values["out"], values["work"]
         for name in ("out", "threads", "log_every", "save_every", "keep_policies"):
             del values["train"][name]
         values["source_hash"] = content_hash
-        for name, folder in (("teacher", self.teacher), ("init", self.train.init)):
-            values[f"{name}_hash"] = policy_hash(Path(folder)) if folder else ""
+        values["teacher_hash"] = policy_hash(Path(self.teacher)) if self.teacher else ""
+        if self.needs > NOTHING:  # else no guide begins with it
+            values["init_hash"] = start_hash(self.train)
         return json.loads(json.dumps(values))

@@ -103,7 +103,13 @@ class Ray:
 
 
 def make_executor(processes: int = 1, ray: str = "") -> Executor:
-    """As asked for: Ray if there is an address, else processes, else this process."""
+    """As asked for: Ray if there is an address, else processes, else this process.
+
+    Raises:
+        DataDistillationError: fewer than one process; or see :class:`Ray`.
+    """
+    if processes < 1:
+        raise DataDistillationError("processes", got=processes, expected="1 or more")
     if ray:
         return Ray(ray)
     return Processes(processes) if processes > 1 else Here()

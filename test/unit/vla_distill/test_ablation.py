@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from vla_distill.benchmark.ablation import AblationConfig, run
 from vla_distill.benchmark.ablation_page import page
 from vla_distill.benchmark.comparison_page import draw_pareto
 from vla_distill.cli import main as cli
+from vla_distill.cli.benches import ablation as bench_ablation
 from vla_distill.errors import DistillError
 from vla_distill.evaluation.episode import EpisodeResult
 from vla_distill.evaluation.evaluation import Evaluation, EvaluationConfig
@@ -100,6 +102,31 @@ def test_a_folder_of_another_policy_is_refused(config, monkeypatch) -> None:
     save_policy(VlaPolicy.random("test", seed=1), config.policy)
     with pytest.raises(DistillError, match="remove the folder"):
         list(run(config))
+
+
+def test_numbers_that_stand_are_not_lost(config, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(comparison, "evaluate", Evaluator())
+    table = tmp_path / "table.json"
+    arguments = bench_ablation.Ablation(
+        config.policy, tmp_path, config.work, recipes=config.recipes[0], tasks="reach, pick",
+        episodes=8, samples=2, chunks=2, json=table, docs=tmp_path,
+    )  # fmt: skip
+    assert bench_ablation.main(arguments) == 0
+    more = replace(arguments, recipes="none", others=f"small={config.policy}")
+    assert bench_ablation.main(more) == 0
+    rows = json.loads(table.read_text())["rows"]
+    assert [row["name"] for row in rows] == ["plain", "shallow", "small"]
+    before = table.read_text()
+    for other in ({"seed": 5}, {"tasks": "reach"}, {"latencies": "none"}):
+        with pytest.raises(DistillError, match=f"table.json: {next(iter(other))}"):
+            bench_ablation.main(replace(arguments, **other))
+    save_policy(VlaPolicy.random("test", seed=1), config.policy)
+    with pytest.raises(DistillError, match=r"table.json: policy_hash"):
+        bench_ablation.main(arguments)
+    assert table.read_text() == before
+    table.write_text("{")
+    with pytest.raises(DistillError, match=r"table.json: got .*, expected a table"):
+        bench_ablation.main(arguments)
 
 
 def test_other_policies_have_a_name_and_a_folder(capsys) -> None:

@@ -1,5 +1,6 @@
 """Damaged bags: what can be read is converted, what cannot is named, nothing half-made stays."""
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from vla_distill.bags.fault import Fault
 from vla_distill.bags.mcap_file import mcap_summary
 from vla_distill.bags.message import MessageMaker
 from vla_distill.bags.to_dataset import to_dataset
+from vla_distill.cli import main as cli
 from vla_distill.dataset.reader import Dataset
 from vla_distill.dataset.statistics import IMAGE_SAMPLES
 from vla_policy.conversions import set_stamp
@@ -76,13 +78,15 @@ def packed(content):
     return out
 
 
-def test_of_a_bag_cut_off_all_that_was_written_is_converted(tmp_path):
+def test_of_a_bag_cut_off_all_that_was_written_is_converted(tmp_path, capsys):
     whole = write(tmp_path / "whole.mcap", messages(duration=30.0)).read_bytes()
     path = tmp_path / "cut.mcap"
     path.write_bytes(whole[: len(whole) // 2])
     data, text = convert(path)
     assert 50 < len(data.episode(0)) < 300
     assert "cut.mcap cannot be read from byte" in text and "bytes are lost" in text
+    assert cli.main(["bag", "info", str(path), "--json"]) == 0  # what is left can be read
+    assert text == told(Fault(**each) for each in json.loads(capsys.readouterr().out)["faults"])
 
 
 def test_a_corrupt_chunk_costs_its_moments_and_they_are_named(tmp_path):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from ftncfm_frames import frames, on_disk
 
-from vla_distill.benchmark.data import (
+from vla_distill.benchmark.data import run as bench_run
+from vla_distill.benchmark.data_config import (
     FULL,
     FULL_SHORT,
     DataBenchConfig,
@@ -19,9 +20,10 @@ from vla_distill.benchmark.data import (
     cost,
     matching,
 )
-from vla_distill.benchmark.data import run as bench_run
 from vla_distill.benchmark.data_page import page
 from vla_distill.benchmark.data_summary import summarise
+from vla_distill.cli import main as cli
+from vla_distill.cli.benches import data as bench_data
 from vla_distill.dataset import DatasetError
 from vla_distill.dataset.source import open_frames
 from vla_distill.ftncfm.arms import ARMS
@@ -33,12 +35,14 @@ from vla_distill.ftncfm.gradients import Guide
 from vla_distill.ftncfm.guide import Checkpoint
 from vla_distill.ftncfm.lean import lean
 from vla_distill.ftncfm.matching import MatchConfig
+from vla_distill.ftncfm.pool import open_pool
 from vla_distill.ftncfm.relabel import mean_chunks
 from vla_distill.ftncfm.tracing import TRACERS, Lissa
 from vla_distill.ftncfm.workfolder import spent, stopwatch
 from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
-from vla_policy.checkpoint import save_policy
+from vla_policy.checkpoint import policy_hash, save_policy
+from vla_policy.errors import PolicyError
 from vla_policy.model.policy import VlaPolicy
 
 
@@ -133,12 +137,46 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
         ({"match": MatchConfig(pixel_rate=-1.0)}, "pixel_rate: got -1.0, expected 0.0 or more"),
         ({"match": MatchConfig(rounds=-1)}, "rounds"),
         ({"arm": "random", "teacher": "nowhere"}, "nowhere"),
+        ({"seed": -1}, "seed: got -1, expected 0 or more"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path, changes, named) -> None:
     with pytest.raises(ValueError, match=named):
         run(config(tmp_path, **changes))
     assert not (tmp_path / "work").exists()
+
+
+def test_a_missing_init_is_told_where_something_begins_with_it(tmp_path: Path) -> None:
+    plain = config(tmp_path, arm="random")
+    folder = tmp_path / "base"
+    lost = replace(plain, train=replace(plain.train, init=str(folder)))
+    run(lost)
+    for other in ({"arm": "herding"}, {"evidence": True}):
+        with pytest.raises(DataDistillationError, match=r"base: got no .*config/train/base.yaml"):
+            run(replace(lost, out=tmp_path / "other", **other))
+    with pytest.raises(PolicyError, match=r"base/config\.json"):
+        policy_hash(folder)
+    summary = json.loads((lost.out / "summary.json").read_text())
+    summary["settings"]["init_hash"] = "of older ones"
+    (lost.out / "summary.json").write_text(json.dumps(summary))
+    assert run(lost)["settings"] == summary["settings"]
+
+
+def test_tasks_may_have_blanks_and_processes_are_counted(tmp_path: Path, capsys) -> None:
+    data = on_disk(tmp_path / "data", frames())
+    words = ["distill-data", "--data", str(data), "--ratio", "0.2", "--tasks", "pick, reach"]
+    words += ["--config", str(yaml_file(tmp_path)), "--out"]
+    assert cli.main([*words, str(tmp_path / "out"), "--processes", "0"]) == 0
+    assert json.loads((tmp_path / "out/summary.json").read_text())["kept_samples"] == 6
+    assert cli.main([*words, str(tmp_path / "other"), "--processes", "-2"]) == 2
+    assert "processes: got -2, expected 1 or more" in capsys.readouterr().err
+
+
+def yaml_file(tmp_path: Path) -> Path:
+    """A short training, from scratch."""
+    path = tmp_path / "train.yaml"
+    path.write_text("{data: anywhere, out: anywhere, preset: test, steps: 20}")
+    return path
 
 
 def broken(tmp_path: Path, rows: list[int]) -> Path:
@@ -276,15 +314,30 @@ BENCH = DataBenchConfig(
 )
 
 
-def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypatch) -> None:
-    made = []
+@pytest.fixture
+def bench(tmp_path: Path) -> DataBenchConfig:
+    data = str(on_disk(tmp_path / "data", frames()))
+    work = tmp_path / "work"
+    return replace(BENCH, data=data, work=work, seeds=(1,), arms=(FULL, "random"), teacher="")
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[str]:
+    """Names of the cells that were trained; nothing is."""
+    names = []
 
     def cell(config: DataBenchConfig, one: Run, progress: bool) -> dict:
-        made.append(one.name)
-        return {"arm": one.arm}
+        names.append(one.name)
+        pool = open_pool(config.data)
+        row = {"start": "", "data": pool.frames.content_hash, "outcomes": {"pick": "10"}}
+        row |= {"commit": "c", "success": 0.5, "train_seconds": 1.0, "preprocess_seconds": 0.0}
+        return vars(one) | row
 
     monkeypatch.setattr("vla_distill.benchmark.data._cell", cell)
-    bench = replace(BENCH, work=tmp_path, seeds=(1,), arms=(FULL, "random"))
+    return names
+
+
+def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(bench, made, tmp_path) -> None:
     list(bench_run(bench))
     more = list(bench_run(replace(bench, arms=(FULL, "random", "herding"))))
     assert made == ["full_1_1", "random_0.05_1", "herding_0.05_1"]
@@ -293,13 +346,81 @@ def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(tmp_path, monkeypa
     assert [row["arm"] for row in bench_run(elsewhere, known)] == ["k_center", "random"]
     assert made[3:] == ["random_0.05_1"] and cost(elsewhere, known)["trainings"] == 1
     assert [row["arm"] for row in more] == ["full", "random", "herding"]
-    with pytest.raises(DataDistillationError, match="from scratch: policy: got , expected abc"):
+    with pytest.raises(DataDistillationError, match="from scratch: policy: got none, expected abc"):
         list(bench_run(elsewhere, [known[0] | {"start": "abc"}]))
     assert list(bench_run(elsewhere, [known[0] | {"start": "abc", "seed": 2}]))
     longer = replace(bench.train, steps=9)
     for other in ({"episodes": 7}, {"train": longer}, {"env": "metaworld"}):
         with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps|env)"):
             list(bench_run(replace(bench, **other)))
+
+
+def test_rows_of_other_data_are_no_part_of_a_table(bench, made, tmp_path) -> None:
+    row = {"arm": "k_center", "ratio": 0.05, "seed": 2, "start": ""}
+    wanted = r"data: content: got .*, expected abc .* another --json and --work"
+    with pytest.raises(DataDistillationError, match=wanted):
+        list(bench_run(bench, [row | {"data": "abc"}]))
+    assert not made and not bench.work.exists()
+    mine = open_pool(bench.data).frames.content_hash
+    for known in (row, row | {"data": mine}):  # older rows do not say
+        assert len(list(bench_run(bench, [known]))) == 3
+    on_disk(Path(bench.data), frames(way=0.2))
+    with pytest.raises(DataDistillationError, match=f"content: got .*, expected {mine}"):
+        list(bench_run(replace(bench, seeds=(1, 3))))
+    others = [vars(cell) | {"start": "", "data": "abc"} for cell in bench.runs()]
+    assert list(bench_run(replace(bench, work=tmp_path / "elsewhere"), others)) == others
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--episodes", "0"], "episodes: got 0, expected 1 or more"),
+        (["--processes", "-1"], "processes: got -1"),
+        (["--steps", "3"], "steps: got 3, expected 5 or more"),
+        (["--ratio", "2"], "ratio: got 2.0, expected above 0, 1 at most"),
+        (["--more-ratios", "0.1,0"], "ratio: got 0.0"),
+        (["--more-ratios", "x"], "--more-ratios: got x, expected numbers"),
+        (["--first-seed", "99999"], "evaluation seed: got 100000"),
+        (["--seeds", "a"], "--seeds: got a, expected numbers"),
+        (["--seeds", ""], "seeds: got none"),
+        (["--seeds", "1,-1"], "seeds: got -1, expected 0 or more"),
+        (["--tasks", ","], "tasks: got none"),
+        (["--ratio", "0.01"], "ratio: got 0.01, 0 of 30 frames"),
+        (["--arms", "weighted_ncfm_episodes"], "unit: got episodes by weighted_ncfm"),
+        (["--teacher", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_a_table_cannot_be_of_is_said_first(bench, made, tmp_path, capsys, words, said):
+    table = ["bench", "data", "--data", bench.data, "--work", str(bench.work), "--seeds", "1"]
+    table += ["--tasks", "pick,reach", "--arms", "random", "--json", str(tmp_path / "table.json")]
+    table += ["--config", str(yaml_file(tmp_path))]
+    assert cli.main([*table, *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not made and not bench.work.exists()
+
+
+def test_what_is_asked_for_twice_is_trained_once() -> None:
+    twice = replace(BENCH, arms=("random", "random"), seeds=(1, 1), best=("random",))
+    runs = replace(twice, more_ratios=(0.05, 0.1)).runs()
+    assert runs == [Run("random", 0.05, 1), Run("random", 0.1, 1)]
+
+
+def test_rows_that_are_known_are_summed_up_once(bench, made, tmp_path, monkeypatch) -> None:
+    summed = []
+
+    def count(rows: list[dict]) -> list[dict]:
+        summed.append(len(rows))
+        return summarise(rows)
+
+    monkeypatch.setattr("vla_distill.benchmark.data_summary.summarise", count)
+    monkeypatch.setattr("vla_distill.benchmark.data.step_seconds", lambda config: 0.0)
+    arguments = bench_data.Data(
+        data=Path(bench.data), config=yaml_file(tmp_path), tasks="pick, reach", seeds="1",
+        arms="full, random, spread", work=bench.work, json=tmp_path / "table.json", docs=tmp_path,
+    )  # fmt: skip
+    for arms in (arguments.arms, arguments.arms, f"{arguments.arms},herding"):
+        assert bench_data.main(replace(arguments, arms=arms)) == 0
+    assert summed == [1, 2, 3, 3, 3, 4] and len(made) == 4
 
 
 def test_time_counts_until_a_step_is_done_and_no_longer(tmp_path, monkeypatch) -> None:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 def words(text: str) -> list[str]:
     """What stands between commas."""
-    return [word for word in text.split(",") if word]
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(option: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """What stands between commas, as int or float.
+
+    Raises:
+        DistillError: something else stands there; the option is named.
+    """
+    from vla_distill.errors import DistillError
+
+    try:
+        return tuple(map(kind, words(text)))
+    except ValueError as error:
+        raise DistillError(option, got=text, expected="numbers, separated by commas") from error
 
 
 def folders(text: str) -> dict[str, Path]:
@@ -37,13 +53,18 @@ def standing(path: Path, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a table that stands there, to go on with; nothing if there is none.
 
     Raises:
-        DistillError: it was made under other conditions.
+        DistillError: it was made under other conditions, or is no table.
     """
     from vla_distill.errors import DistillError
 
     if not path.is_file():
         return {}
-    record: dict[str, Any] = json.loads(path.read_text())
+    try:
+        record: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DistillError(
+            f"{path}", got=error, expected="a table; or another --json, or move it away"
+        ) from error
     for key, value in json.loads(json.dumps(dict(conditions))).items():
         if record.get(key) != value:
             raise DistillError(

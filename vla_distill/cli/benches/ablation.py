@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_distill.cli.benches import folders, origin, words, write
+from vla_distill.cli.benches import folders, origin, standing, words, write
 
 
 @dataclass(frozen=True)
 class Ablation:
     """Compare recipes: success with latency none and measured, operations, speed. Resumes.
+
+    Rows that stand in the numbers' file already and are not asked for again are kept.
 
     Attributes:
         policy: folder of the plain policy.
@@ -56,6 +58,7 @@ def main(arguments: Ablation) -> int:
     from vla_distill.benchmark.comparison_page import draw_pareto, rate, with_latencies
     from vla_distill.evaluation.episode import pick_tasks
     from vla_distill.evaluation.machine import cores
+    from vla_policy.checkpoint import load_policy
 
     config = AblationConfig(
         policy=arguments.policy,
@@ -71,16 +74,20 @@ def main(arguments: Ablation) -> int:
         latencies=words(arguments.latencies),
         processes=arguments.processes or cores(),
     )
-    record: dict[str, Any] = {
+    conditions = {
         "policy": str(arguments.policy),
+        "policy_hash": load_policy(arguments.policy).policy_hash,
         "tasks": list(config.tasks),
         "episodes": arguments.episodes,
         "seed": arguments.seed,
-        **origin(),
-        "rows": [],
+        "latencies": list(config.latencies),
     }
+    before = standing(arguments.json, conditions).get("rows", [])
+    rows = {row["name"]: row for row in before}
+    record: dict[str, Any] = {**conditions, **origin()}
     for row in run(config):
-        record["rows"].append(row)
+        rows[row["name"]] = {"commit": record["commit"], **row}
+        record["rows"] = list(rows.values())
         print(
             f"{row['name']}: {', '.join(rate(row, each) for each in with_latencies([row]))} %,"
             f" {row['flops_ratio']:.1%} of the operations, {row['speedup']:.2f} times as fast",

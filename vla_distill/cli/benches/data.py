@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_distill.cli.benches import origin, standing, words, write
+from vla_distill.cli.benches import numbers, origin, standing, words, write
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,8 @@ TEACHER = "checkpoints/teacher"
 def main(arguments: Data) -> int:
     """Run, print and write; the numbers after every row."""
 
-    from vla_distill.benchmark.data import (
-        ROWS,
-        SOFT,
-        DataBenchConfig,
-        cost,
-        run,
-        step_seconds,
-    )
+    from vla_distill.benchmark.data import check, run, step_seconds
+    from vla_distill.benchmark.data_config import ROWS, SOFT, DataBenchConfig, by_cell, cost
     from vla_distill.benchmark.data_page import page
     from vla_distill.benchmark.data_summary import summarise
     from vla_distill.evaluation.machine import cores
@@ -101,8 +95,8 @@ def main(arguments: Data) -> int:
         arms=tuple(words(arguments.arms) or rows),
         ratio=arguments.ratio,
         best=tuple(words(arguments.best)),
-        more_ratios=tuple(map(float, words(arguments.more_ratios))),
-        seeds=tuple(map(int, words(arguments.seeds))),
+        more_ratios=numbers("--more-ratios", arguments.more_ratios, float),
+        seeds=numbers("--seeds", arguments.seeds, int),
         episodes=arguments.episodes,
         first_seed=arguments.first_seed,
         teacher=teacher,
@@ -110,9 +104,10 @@ def main(arguments: Data) -> int:
     )
     config = config.pilot() if arguments.pilot else config
     target = arguments.json.with_stem(arguments.json.stem + "_pilot" * arguments.pilot)
-    known = standing(target, config.conditions()).get("rows", [])
+    known = by_cell(standing(target, config.conditions()).get("rows", [])).values()
+    check(config, known)
     told = cost(config, known)
-    hours = told["steps"] * step_seconds(config) / 3600
+    hours = told["steps"] * step_seconds(config) / 3600 if told["steps"] else 0.0
     print(
         f"{told['trainings']} trainings, {told['steps']} optimiser steps in all (at most"
         f" {hours:.1f} h here), {told['episodes']} episodes; scoring, verifying and matching come"
@@ -134,8 +129,8 @@ def main(arguments: Data) -> int:
             f" {row['train_seconds']:.0f} s, preprocessing {row['preprocess_seconds']:.0f} s",
             flush=True,
         )
-        record["summary"] = summarise(record["rows"])
         if len(record["rows"]) >= len(known):  # never fewer than stand there
+            record["summary"] = summarise(record["rows"])
             write(record, target)
     text = page(record, record["summary"])
     arguments.docs.mkdir(parents=True, exist_ok=True)
@@ -150,4 +145,4 @@ def _tasks(arguments: Data) -> tuple[str, ...]:
         from vla_distill.environments.description import load_description
 
         return load_description(arguments.env).pick_tasks(arguments.tasks)
-    return tuple(words(arguments.tasks or TASKS))
+    return tuple(dict.fromkeys(words(arguments.tasks or TASKS)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_distill.cli.benches import folders, origin, standing, words, write
+from vla_distill.cli.benches import folders, numbers, origin, standing, words, write
 
 if TYPE_CHECKING:
     from vla_distill.actdistill.config import StudentConfig
@@ -91,7 +91,7 @@ def main(arguments: Distillation) -> int:
         student=student,
         known={row["name"]: row for row in before.get("rows", [])},
         arms=words(arguments.arms) or tuple(ARMS),
-        seeds=[int(seed) for seed in words(arguments.seeds)],
+        seeds=numbers("--seeds", arguments.seeds, int),
         others=folders(arguments.others),
         tasks=tasks,
         episodes=arguments.episodes,
