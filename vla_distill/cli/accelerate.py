@@ -33,12 +33,10 @@ def main(arguments: Arguments) -> int:
     """Run, and say what is saved."""
     from vla_distill.benchmark.flops import compare
     from vla_distill.calibration import draw_observations
-    from vla_distill.dataset import Dataset
     from vla_distill.errors import DistillError
     from vla_policy.checkpoint import load_policy, save_policy
     from vla_policy.efficiency.acceleration import accelerate
     from vla_policy.efficiency.recipe import read_recipe
-    from vla_policy.robot import see_robot
 
     if arguments.out.exists():
         raise DistillError(
@@ -50,8 +48,9 @@ def main(arguments: Arguments) -> int:
     plain = load_policy(arguments.policy)
     observations = []
     if arguments.data is not None:
-        see_robot(plain, Dataset(arguments.data).robot)
-        observations = draw_observations(arguments.data, arguments.samples, arguments.seed)
+        observations = draw_observations(
+            arguments.data, arguments.samples, arguments.seed, policy=plain
+        )
     policy = accelerate(plain, recipe, observations)
     there = plain.plan.recipe.methods  # type: ignore[attr-defined]
     left = tuple(m for m in recipe.methods if m.knob != "mlp_width" or m not in there)

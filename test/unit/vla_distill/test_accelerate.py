@@ -21,7 +21,7 @@ from vla_policy.model.policy import VlaPolicy
 RECIPE = "methods: {layer_importance: {keep: 2}, mlp_sparsity: {}, task_diversity: {keep: 5}}\n"
 
 
-def observations(path: object, count: int, seed: int) -> list[Observation]:
+def observations(path: object, count: int, seed: int, *, policy=None) -> list[Observation]:
     rng = np.random.default_rng(seed)
     image = {name: rng.integers(0, 256, (32, 32, 3), np.uint8) for name in ("front", "wrist")}
     state = np.array([0.3, 0.0, 0.2, 0.0, 1.57, 0.0, 0.08, 0.08], np.float32)
