@@ -42,7 +42,7 @@ class Arguments:
     data: Path
     out: Path
     ratio: float = 0.05
-    arm: str = "stratified_random"
+    arm: str = "stratified_spread"
     unit: str = "frames"
     tasks: str = ""
     config: Path = Path("config/train/small.yaml")

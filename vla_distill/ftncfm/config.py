@@ -64,7 +64,7 @@ class DistillDataConfig:
     work: Path
     train: TrainConfig
     ratio: float = 0.05
-    arm: str = "stratified_random"
+    arm: str = "stratified_spread"
     unit: str = "frames"
     tasks: tuple[str, ...] = ()
     tracer: str = "lissa"
