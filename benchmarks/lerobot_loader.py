@@ -144,7 +144,7 @@ def _pictures(data: Dataset, arrays: dict[str, NDArray[Any]]) -> dict[str, dict[
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("samples/arx5"), help="a dataset of ours")
+    parser.add_argument("--data", type=Path, default=Path("data/small"), help="a dataset of ours")
     parser.add_argument("--env", type=Path, default=ENVIRONMENT, help="where LeRobot is or goes")
     parser.add_argument("--json", type=Path, help="write the result into this file")
     arguments = parser.parse_args()

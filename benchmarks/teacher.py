@@ -1,8 +1,8 @@
 """What a teacher can do, what it needs for it, and what its thinking time costs: one page.
 
-python benchmarks/teacher_suite.py --policy checkpoints/teacher
+python benchmarks/teacher.py --policy checkpoints/teacher
 
-Writes benchmarks/results/teacher_suite.json, docs/results/teacher.md and latency.png; every
+Writes benchmarks/results/teacher.json, docs/results/teacher.md and latency.png; every
 number comes from the same evaluation seeds, so rows can be compared in pairs. It resumes.
 The whole is about 5,000 episodes; --episodes 10 is the pilot.
 """
@@ -67,7 +67,7 @@ class Arguments:
     """First evaluation seed."""
     work: Path = Path("runs/benchmark_teacher")
     """Journals, so that an interrupted run goes on."""
-    json: Path = Path("benchmarks/results/teacher_suite.json")
+    json: Path = Path("benchmarks/results/teacher.json")
     """Where the numbers go."""
     docs: Path = Path("docs/results")
     """Where page and plot go."""
