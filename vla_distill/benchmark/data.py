@@ -67,7 +67,7 @@ def run(
     """
     rows = by_cell(known)
     check(config, rows.values())
-    agree(config.work, config.conditions())
+    agree(config.work, config.trained())
     yield from rows.values()
     for cell in config.missing(rows.values()):
         path = _path(config, cell)
@@ -123,8 +123,8 @@ def _same(what: str, mine: str, theirs: set[str]) -> None:
 
 
 def _path(config: DataBenchConfig, cell: Run) -> Path:
-    """Of a row."""
-    return config.work / "rows" / f"{cell.name}.json"
+    """Of a row: a training can be evaluated on several scenes."""
+    return config.work / "rows" / f"{cell.name}_{config.scenes}.json"
 
 
 def _whole(config: DataBenchConfig, cell: Run) -> TrainConfig:
@@ -174,7 +174,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
             episodes=config.episodes,
             seed=config.first_seed,
             processes=config.processes,
-            out=folder / "evaluation",
+            out=folder / f"evaluation_{config.scenes}",
         ),
     )
     wins = [result.success for result in found.results]

@@ -154,12 +154,20 @@ class DataBenchConfig:
         made = by_cell(known)
         return [cell for cell in self.runs() if cell not in made]
 
+    @property
+    def scenes(self) -> str:
+        """Name of those that it evaluates on."""
+        return f"{self.first_seed}_{self.episodes}"
+
+    def trained(self) -> dict[str, Any]:
+        """What two trainings must agree in to lie in one work folder."""
+        train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
+        own = {name: getattr(self, name) for name in ("data", "tasks", "env", "teacher")}
+        return json.loads(json.dumps({**train, **own, "steps": self.train.steps}))
+
     def conditions(self) -> dict[str, Any]:
         """What two cells must agree in to stand in one table."""
-        train = {k: v for k, v in self.train.to_dict().items() if k not in Trainer.free}
-        same = ("data", "tasks", "env", "episodes", "first_seed", "teacher")
-        own = {name: getattr(self, name) for name in same}
-        return json.loads(json.dumps({**train, **own, "steps": self.train.steps}))
+        return self.trained() | {"episodes": self.episodes, "first_seed": self.first_seed}
 
     def steps(self, run: Run) -> int:
         """Optimiser steps of a cell."""

@@ -359,6 +359,13 @@ def test_a_table_of_data_is_made_in_somebody_elses_environment(
     assert soft < recorded  # the labels are the teacher's own
     assert {len(wins) for row in record["rows"] for wins in row["outcomes"].values()} == {2}
     assert f"evaluated in `{ENV}`" in (tmp_path / "table.md").read_text()
+    logs = {path: path.read_bytes() for path in (tmp_path / "work/runs").glob("*/train/log.jsonl")}
+    fresh = replace(arguments, first_seed=50, json=tmp_path / "fresh.json")
+    assert bench_data.main(fresh) == 0 and len(logs) == 2
+    assert logs == {path: path.read_bytes() for path in logs}  # evaluated only, on other scenes
+    again = json.loads((tmp_path / "fresh.json").read_text())
+    assert again["first_seed"] == 50 and record["first_seed"] == 0
+    assert json.loads((tmp_path / "table.json").read_text()) == record
     with pytest.raises(AdapterError, match="task of button: got pick"):
         bench_data.main(replace(arguments, tasks="pick"))
     with pytest.raises(DataDistillationError, match="teacher of random_soft: got none"):

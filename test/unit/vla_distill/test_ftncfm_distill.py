@@ -350,9 +350,16 @@ def test_a_table_keeps_its_rows_and_is_not_mixed_with_another(bench, made, tmp_p
         list(bench_run(elsewhere, [known[0] | {"start": "abc"}]))
     assert list(bench_run(elsewhere, [known[0] | {"start": "abc", "seed": 2}]))
     longer = replace(bench.train, steps=9)
-    for other in ({"episodes": 7}, {"train": longer}, {"env": "metaworld"}):
-        with pytest.raises(DataDistillationError, match=r"settings.json: (episodes|steps|env)"):
+    for other in ({"train": longer}, {"env": "metaworld"}):
+        with pytest.raises(DataDistillationError, match=r"settings.json: (steps|env)"):
             list(bench_run(replace(bench, **other)))
+
+
+def test_other_scenes_are_rows_of_their_own_in_the_same_work_folder(bench, made) -> None:
+    for scenes in ({}, {"first_seed": 2000}, {"episodes": 7}, {}):
+        config = replace(bench, **scenes)
+        assert len(list(bench_run(config))) == len(bench.runs())
+    assert made == 3 * [cell.name for cell in bench.runs()]  # the last are known
 
 
 def test_rows_of_other_data_are_no_part_of_a_table(bench, made, tmp_path) -> None:

@@ -31,7 +31,8 @@ class Data:
         more_ratios: separated by commas.
         seeds: of split, guide, choice and training, separated by commas.
         episodes: evaluated a task and seed.
-        first_seed: of the evaluation; choose arms on other seeds than those that are reported.
+        first_seed: of the evaluation; choose arms on other seeds than those that are reported. With
+            another one, and another --json, what was trained in --work is only evaluated.
         teacher: folder of the policy that arms which end in _soft ask, and that all labels are held
             against; if empty checkpoints/teacher, or none in another environment.
         processes: that train, score and evaluate; 0 takes one a core.
