@@ -16,7 +16,8 @@ import pytest
 
 LEVELS = ("unit", "contract", "node", "launch", "system")
 ROS_LEVELS = ("node", "launch", "system")
-# A test that hangs fails after this long [s]; `@pytest.mark.timeout(...)` overrides it.
+# A test that hangs fails after this long [s], one marked slow after three times as long;
+# `@pytest.mark.timeout(...)` overrides it.
 TIMEOUTS = {"unit": 60, "contract": 60, "node": 90, "launch": 180, "system": 400}
 # pytest-timeout needs Python's lock; a test that hangs with it held is ended this much later [s].
 GRACE = 30
@@ -46,7 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         item.add_marker(getattr(pytest.mark, level(item)))
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TIMEOUTS[level(item)]))
+            patience = 3 if item.get_closest_marker("slow") else 1
+            item.add_marker(pytest.mark.timeout(patience * TIMEOUTS[level(item)]))
 
 
 # Counts on, so that a test never meets the late leavers of the one before it.

@@ -338,6 +338,7 @@ def test_a_policy_moves_no_other_robot(dataset: Path, tmp_path: Path) -> None:
     see_robot(load_policy(made[""]), "arx5")  # of before
 
 
+@pytest.mark.slow
 def test_a_table_of_data_is_made_in_somebody_elses_environment(
     dataset: Path, tmp_path: Path
 ) -> None:
