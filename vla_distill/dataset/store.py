@@ -247,12 +247,8 @@ def _build(dataset: Dataset, folder: Path, progress: bool) -> None:
     temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
     temporary.mkdir()
     try:
-        images = np.lib.format.open_memmap(
-            temporary / IMAGES_FILE,
-            mode="w+",
-            dtype=np.uint8,
-            shape=(len(dataset), len(dataset.cameras), *dataset.image_size, 3),
-        )
+        shape = (len(dataset), len(dataset.cameras), *dataset.image_size, 3)
+        images = _allocate(temporary / IMAGES_FILE, shape)
         columns = (TextColumn("decode"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with (
             Progress(*columns, disable=not progress) as bar,
@@ -271,6 +267,21 @@ def _build(dataset: Dataset, folder: Path, progress: bool) -> None:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Map a new file that has its place on the disk: a write to a map that finds none kills."""
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise DatasetError(
+            f"{path.parent.parent}, for the decoded frames",
+            got=error,
+            expected=f"{images.nbytes / 2**20:.0f} MiB of free disk",
+        ) from error
+    return images
 
 
 def _decode_camera(dataset: Dataset, images: np.ndarray, number: int, advance) -> None:

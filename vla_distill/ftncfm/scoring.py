@@ -193,7 +193,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _gather(folder: Path, blocks: int, count: int) -> Scores:
     """All blocks as one; features go to one file on disk, read where they are needed."""
-    path = folder / "features.npy"
+    path = folder / ".features.npy"
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _FIELDS}
     features: NDArray[np.float16] | None = None
     at = 0
@@ -208,6 +208,7 @@ def _gather(folder: Path, blocks: int, count: int) -> Scores:
             for name in _FIELDS:
                 columns[name].append(block[name])
     assert features is not None, "a pool has samples"
+    path.replace(folder / "features.npy")  # another may have the old one mapped
     merged = {name: np.concatenate(parts).astype(np.float32) for name, parts in columns.items()}
     if not np.isfinite(merged["score"]).any():
         raise DataDistillationError(

@@ -135,6 +135,23 @@ def test_cache_equals_the_episodes_and_is_reused(dataset: Path) -> None:
     assert [p.stat().st_mtime_ns for p in dataset.glob(".cache/*/images.npy")] == before
 
 
+def test_a_disk_too_small_for_the_cache_is_named(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found out before frames are written: a mapped file that finds no place kills the process."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    copy = shutil.copytree(finished, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache"))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DatasetError, match=r"copy/\.cache, .*No space left.*0 MiB of free disk"):
+        Dataset(copy).cache(progress=False)
+    assert [path.name for path in (copy / ".cache").iterdir()] == [".lock"]
+    monkeypatch.undo()
+    assert len(Dataset(copy).cache(progress=False)) == 69
+
+
 def test_chunk_repeats_the_last_action(dataset: Path) -> None:
     store = Dataset(dataset).cache(progress=False)
     indices = store.chunk_indices(np.array([0, 10, 12, 13]), 4)
