@@ -13,13 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import X5
-from vla_arm.limits import ArmLimits
 from vla_policy.contract import ActionChunk, ComputeReport, Memory, Observation
 from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE, STEP_DT
 from vla_sim.experts import Expert
+from vla_sim.gated_arm import GatedArm
 from vla_sim.simulation import Simulation
 
 SCENES = "LEAN_VLA_TEST_SCENES"
@@ -33,11 +31,8 @@ def demonstrate(task: str, seed: int) -> tuple[str, NDArray[np.float64]]:
     sim = Simulation()
     episode = sim.reset(task, seed)
     expert = Expert(sim, np.random.default_rng(0))
-    controller = EndEffectorController(X5, ArmLimits(), CONTROL_DT)
-    joints = sim.joint_state()
-    controller.reset(joints.positions, joints.gripper)
-    player = ChunkPlayer()
-    player.reset(controller.commanded_pose())
+    arm, player = GatedArm(sim), ChunkPlayer()
+    player.reset(arm.commanded())
     targets = []
     while not expert.done and len(targets) < 250:
         targets.append(expert.act())
@@ -45,9 +40,7 @@ def demonstrate(task: str, seed: int) -> tuple[str, NDArray[np.float64]]:
         chunk = ActionChunk(np.float32(targets[-1:]), now, STEP_DT, sequence=len(targets))
         player.add(chunk)
         for tick in range(5):
-            target = player.sample(now + tick * CONTROL_DT)
-            command = controller.command(target, now, now)
-            sim.step(command.positions, command.gripper)
+            arm.act(player.sample(now + tick * CONTROL_DT), now)
     sim.close()
     return episode.instruction, np.array(targets)
 

@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import X5
-from vla_arm.kinematics import ArmKinematics
-from vla_arm.limits import ArmLimits
 from vla_distill.bags.errors import BagError
 from vla_distill.bags.message import MessageMaker
 from vla_policy.bag_writer import BagWriter
@@ -18,6 +12,7 @@ from vla_policy.contract import Policy
 from vla_policy.observation import StateHistory, assemble_observation, state_from_message
 from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CONTROL_DT, STEP_DT
+from vla_sim.gated_arm import GatedArm
 from vla_sim.simulation import Simulation
 
 RESET_GAP = 1.0
@@ -65,25 +60,19 @@ def _episode(
     replan_steps: int,
 ) -> float:
     episode = sim.reset(task, seed)
-    joints = sim.joint_state()
-    controller = EndEffectorController(X5, ArmLimits(), CONTROL_DT)
-    controller.reset(joints.positions, joints.gripper)
-    kinematics, history, player = ArmKinematics(X5), StateHistory(), ChunkPlayer()
-    player.reset(controller.commanded_pose())
+    arm, history, player = GatedArm(sim), StateHistory(), ChunkPlayer()
+    player.reset(arm.commanded())
     memory, images = policy.start(seed), {}
     bag.add("/episode_mark", make.mark(start, 0, episode.instruction, task, seed), start)
     bag.add("/instruction", make.text(episode.instruction), start)
     stamp, success = start, False
     for tick in range(round(episode.time_limit / CONTROL_DT)):
         stamp = round(start + tick * CONTROL_DT, 9)
-        joints = sim.joint_state()
-        commanded = controller.commanded_pose()
-        state = np.array([*kinematics.forward(joints.positions), joints.gripper, commanded[6]])
         if tick % IMAGE_TICKS == 0:
             for name in sim.cameras:
                 images[name] = make.image(stamp, name, sim.render(name))
                 bag.add(f"/camera/{name}/image_raw", images[name], stamp)
-        message = make.state(stamp, state, commanded)
+        message = make.state(stamp, arm.state(), arm.commanded())
         bag.add("/ee_state", message, stamp)
         # As the node sees it, after the way through the message.
         history.add(stamp, state_from_message(message))
@@ -92,12 +81,10 @@ def _episode(
             chunk = policy.infer([observation], [memory])[0]
             player.add(chunk)
             bag.add("/action_chunk", make.chunk(chunk), stamp)
-        controller.observe(joints.positions)
         target = player.sample(stamp)
         assert target is not None and player.newest is not None
         bag.add("/ee_command", make.command(stamp, target, player.newest.stamp), stamp)
-        command = controller.command(target, stamp, stamp, player.newest.stamp)
-        sim.step(command.positions, command.gripper)
+        arm.act(target, stamp, player.newest.stamp)
         success = sim.status().success
         if success:
             break

@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import X5
-from vla_arm.kinematics import ArmKinematics
-from vla_arm.limits import ArmLimits
 from vla_distill.collection.disturbance import Disturbance, DisturbanceConfig, Situation
 from vla_distill.dataset import EpisodeFrames
 from vla_policy.contract import ActionChunk
 from vla_policy.player import ChunkPlayer
 from vla_sim.constants import CAMERAS, CONTROL_DT, IMAGE_SIZE, STEP_DT
 from vla_sim.experts import Expert
+from vla_sim.gated_arm import GatedArm
 from vla_sim.simulation import Simulation
 from vla_sim.tasks import get_task
 
@@ -59,18 +56,16 @@ class Demonstrator:
         image_size: int = IMAGE_SIZE,
     ) -> None:
         self.sim = Simulation(image_size=image_size)
-        self.controller = EndEffectorController(X5, ArmLimits(), CONTROL_DT)
+        self.arm = GatedArm(self.sim)
         self.player = ChunkPlayer()
-        self._kinematics = ArmKinematics(X5)
         self._noise, self._config = noise, config or DisturbanceConfig()
         self._tick = 0
 
     def reset(self, task: str, seed: int) -> Any:
-        """Begin an episode: world, controller and player."""
+        """Begin an episode: world, arm and player."""
         episode = self.sim.reset(task, seed)
-        joints = self.sim.joint_state()
-        self.controller.reset(joints.positions, joints.gripper)
-        self.player.reset(self.controller.commanded_pose())
+        self.arm.begin()
+        self.player.reset(self.arm.commanded())
         self._tick = 0
         return episode
 
@@ -85,10 +80,7 @@ class Demonstrator:
 
     def state(self) -> NDArray[np.float32]:
         """Measured pose, gripper measured and commanded. Shape (8,) [m, rad], float32."""
-        joints = self.sim.joint_state()
-        pose = self._kinematics.forward(joints.positions)
-        commanded = self.controller.commanded_pose()[6]
-        return np.array([*pose, joints.gripper, commanded], np.float32)
+        return self.arm.state().astype(np.float32)
 
     def play(self, targets: NDArray[np.floating], steps: int = 1) -> int:
         """Execute the first steps of a chunk that begins now.
@@ -108,12 +100,9 @@ class Demonstrator:
         refused = 0
         for _ in range(steps * TICKS):
             now = self.time
-            self.controller.observe(self.sim.joint_state().positions)
             target = self.player.sample(now)
             assert target is not None  # a chunk that begins now reaches beyond its steps
-            command = self.controller.command(target, stamp=now, now=now, input_stamp=stamp)
-            refused += not command.accepted
-            self.sim.step(command.positions, command.gripper)
+            refused += not self.arm.act(target, now, stamp).accepted
             self._tick += 1
         return refused
 
@@ -147,7 +136,7 @@ class Demonstrator:
             rows["state"].append(self.state())
             rows["keypoints"].append(np.concatenate([points["target"], points["goal"]]))
             clean = np.asarray(expert.act(), np.float64)
-            commanded = np.asarray(self.controller.commanded_pose(), np.float64)
+            commanded = self.arm.commanded()
             situation = Situation(
                 step,
                 commanded,

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_arm.command import Reason
-from vla_arm.controller import EndEffectorController
-from vla_arm.joint_table import X5
-from vla_arm.kinematics import ArmKinematics
-from vla_arm.limits import ArmLimits
 from vla_distill.environments.protocol import Act, Scene, Status
 from vla_distill.evaluation.cause import Witness
 from vla_distill.evaluation.episode import EpisodeSpec
 from vla_sim.constants import CONTROL_DT
+from vla_sim.gated_arm import GatedArm
 from vla_sim.simulation import Simulation
 
 
@@ -34,8 +30,7 @@ class SimulatedArm:
 
     def __init__(self, image_size: int, cameras: Sequence[str]) -> None:
         self.simulation = Simulation(image_size, tuple(cameras))
-        self._kinematics = ArmKinematics(X5)
-        self._joints = self.simulation.joint_state()
+        self._arm = GatedArm(self.simulation)
 
     @property
     def cameras(self) -> Sequence[str]:
@@ -47,26 +42,21 @@ class SimulatedArm:
         episode = self.simulation.reset(
             spec.task, spec.seed, instructions=spec.instructions, swap=spec.swap
         )
-        self._controller = EndEffectorController(X5, ArmLimits(), CONTROL_DT)
-        self._joints = self.simulation.joint_state()
-        self._controller.reset(self._joints.positions, self._joints.gripper)
+        self._arm.begin()
         self._witness = Witness(self.simulation, episode)
         return Scene(episode.instruction, episode.target, episode.time_limit)
 
     def sense(self) -> float:
-        """Read the joints; returns their stamp [s]."""
-        self._joints = self.simulation.joint_state()
-        return self._joints.stamp
+        """The time [s]: joints do not change until :meth:`act`."""
+        return self.simulation.time
 
     def state(self) -> NDArray[np.float32]:
         """Measured pose, gripper measured and commanded. Shape (8,) [m, rad]."""
-        pose = self._kinematics.forward(self._joints.positions)
-        opening = (self._joints.gripper, self._controller.commanded_pose()[6])
-        return np.concatenate([pose, opening]).astype(np.float32)
+        return self._arm.state().astype(np.float32)
 
     def commanded(self) -> NDArray[np.float64]:
         """The pose that was last commanded. Shape (7,)."""
-        return self._controller.commanded_pose()
+        return self._arm.commanded()
 
     def render(self, camera: str) -> NDArray[np.uint8]:
         """What the policy sees. Shape (S, S, 3), RGB."""
@@ -82,13 +72,7 @@ class SimulatedArm:
 
     def act(self, target: NDArray[np.float64] | None, stamp: float | None) -> Act:
         """Command a pose through inverse kinematics and gate, and step the world."""
-        now = self._joints.stamp
-        self._controller.observe(self._joints.positions)
-        if target is None:
-            command = self._controller.hold(Reason.POLICY_HOLD)
-        else:
-            command = self._controller.command(target, now, now, stamp)
-        self.simulation.step(command.positions, command.gripper)
+        command = self._arm.act(target, self.simulation.time, stamp)
         return Act(command.accepted, command.limited)
 
     def status(self) -> Status:
