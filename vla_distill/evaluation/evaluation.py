@@ -70,6 +70,10 @@ class EvaluationConfig:
     videos: int = 0
     out: Path | None = None
 
+    def shows(self, spec: EpisodeSpec) -> bool:
+        """Whether an episode is one of those to record."""
+        return spec.seed - self.seed < self.videos
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -160,6 +164,12 @@ def evaluate(
     latencies.parse(config.latency, [1.0])  # a bad word is said before the policy is loaded
     policy = source()
     make_chunking(config.chunking, policy)  # an unfit one too
+    if config.replan_steps > policy.horizon:
+        raise DistillError(
+            "replan_steps",
+            got=config.replan_steps,
+            expected=f"at most {policy.horizon}, the steps of this policy's chunk",
+        )
     journal = Journal(config.out / "episodes.jsonl" if config.out else None)
     if journal.header:
         chunk_ms = journal.header["measured"]["chunk_ms"]
@@ -170,13 +180,26 @@ def evaluate(
     rollout = RolloutConfig(
         config.replan_steps, latencies.parse(config.latency, chunk_ms), chunking=config.chunking
     )
-    todo = {number: wave for number, wave in enumerate(waves) if number not in journal.waves}
+    todo = {
+        number: wave
+        for number, wave in enumerate(waves)
+        if number not in journal.waves or _unseen(wave, config)
+    }
     total = sum(map(len, waves))
     progress(journal.results(), total)
     for number, results in _run(source, policy, todo, rollout, config):
-        journal.add(number, results)
+        if number not in journal.waves:
+            journal.add(number, results)
         progress(journal.results(), total)
     return Evaluation(journal.results(), chunk_ms)
+
+
+def _unseen(wave: Sequence[EpisodeSpec], config: EvaluationConfig) -> bool:
+    """Whether a wave that was played before has to be played again, for its videos."""
+    from vla_distill.report.watchers import has_video
+
+    out = config.out
+    return out is not None and any(config.shows(s) and not has_video(out, s) for s in wave)
 
 
 def moments(policy: Policy, spec: EpisodeSpec, env: str = "") -> list[Observation]:
@@ -256,7 +279,7 @@ def _play(
     def watch(spec: EpisodeSpec) -> EpisodeWatcher | None:
         if config.out is None:
             return None
-        return EpisodeWatcher(config.out, spec, spec.seed - config.seed < config.videos)
+        return EpisodeWatcher(config.out, spec, config.shows(spec))
 
     return run_wave(policy, wave, pool, rollout, watch)
 

@@ -21,6 +21,11 @@ def stem(task: str, seed: int) -> str:
     return f"{task}_{seed:05d}"
 
 
+def has_video(folder: Path, spec: EpisodeSpec) -> bool:
+    """Whether the evaluation's folder holds the whole video of an episode."""
+    return any((folder / "videos").glob(f"{stem(spec.task, spec.seed)}_*.mp4"))
+
+
 class EpisodeWatcher:
     """Writes ``videos/TASK_SEED_success.mp4`` (or ``_failure``) and ``failures/TASK_SEED.jpg``.
 

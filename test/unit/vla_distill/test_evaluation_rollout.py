@@ -239,6 +239,24 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_result(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("short")
+def test_videos_of_episodes_that_were_played_come_when_they_are_asked_for(tmp_path: Path) -> None:
+    first = evaluate(Wanderer, _config(tmp_path))
+    journal = (tmp_path / "episodes.jsonl").read_bytes()
+    assert not (tmp_path / "videos").exists()
+    again = evaluate(Wanderer, _config(tmp_path, videos=1))
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "videos").iterdir()}
+    assert [path.name for path in made] == ["reach_00000_failure.mp4"]
+    assert again.results == first.results and (tmp_path / "episodes.jsonl").read_bytes() == journal
+    evaluate(Wanderer, _config(tmp_path, videos=1))  # not once more
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
+def test_more_steps_than_a_chunk_has_are_refused() -> None:
+    with pytest.raises(DistillError, match="replan_steps: got 99, expected at most"):
+        evaluate(Wanderer, _config(None, replan_steps=99))
+
+
+@pytest.mark.usefixtures("short")
 def test_a_journal_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     evaluate(Wanderer, _config(tmp_path))
     with pytest.raises(DistillError, match="seed of the evaluation"):
