@@ -112,6 +112,10 @@ class DataBenchConfig:
                 get_arm(chooser(arm))
             if arm.endswith(SOFT) and not self.teacher:
                 raise DataDistillationError(f"teacher of {arm}", got="none", expected="--teacher")
+        if whole := [arm for arm in self.best if arm in (FULL, FULL_SHORT)]:
+            raise DataDistillationError(
+                "best", got=whole[0], expected="arms of a ratio; it has all data and goes to arms"
+            )
         for name in ("tasks", "arms", "seeds"):
             if not getattr(self, name):
                 raise DataDistillationError(name, got="none", expected="at least one")

@@ -386,6 +386,7 @@ def test_rows_of_other_data_are_no_part_of_a_table(bench, made, tmp_path) -> Non
         (["--steps", "3"], "steps: got 3, expected 5 or more"),
         (["--ratio", "2"], "ratio: got 2.0, expected above 0, 1 at most"),
         (["--more-ratios", "0.1,0"], "ratio: got 0.0"),
+        (["--best", "full"], "best: got full, expected arms of a ratio"),
         (["--more-ratios", "x"], "--more-ratios: got x, expected numbers"),
         (["--first-seed", "99999"], "evaluation seed: got 100000"),
         (["--seeds", "a"], "--seeds: got a, expected numbers"),
