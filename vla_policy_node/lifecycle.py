@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import rclpy
@@ -29,6 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 
 from vla_policy_node import parameters
+from vla_policy_node.ending import Ending
 from vla_policy_node.qos import REPORT
 from vla_policy_node.shared_memory import remove_unfinished_ports
 
@@ -246,8 +245,7 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
         # ROS's own handler would close the graph before the node can tell the arm to hold.
         signal_handler_options=SignalHandlerOptions.NO,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    ending = Ending()
     node = None
     try:
         node = make_node()
@@ -255,33 +253,22 @@ def run(make_node: Callable[[], SettingsNode[Any]], arguments: Sequence[str] | N
             node.create_timer(ORPHAN_PERIOD, lambda: _end_without(launch), clock=node.steady_clock)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        _spin(executor, node)
+        _spin(executor, node, ending)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except RuntimeError:
-        # A signal amid a message's conversion comes out of rclpy as this.
-        if not _is_ending():
+        # A signal that breaks off a message's conversion comes out of rclpy as this.
+        if not ending.asked:
             raise
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f"parameters: {error}", file=sys.stderr)
         sys.exit(2)
     finally:
+        ending.begin()
         if node is not None:
             node.leave()
             node.destroy_node()
         rclpy.utilities.try_shutdown()
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """End the node at the first signal; later ones shall not disturb the ending."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _is_ending() -> bool:
-    """Whether :func:`_stop` was called."""
-    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def _end_without(launch: str) -> None:
@@ -294,9 +281,8 @@ def _end_without(launch: str) -> None:
         raise KeyboardInterrupt
 
 
-def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any]) -> None:
-    # An exception out of a signal handler is lost where C has called Python: policy_node went on.
-    while node.context.ok() and not _is_ending():
+def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any], ending: Ending) -> None:
+    while node.context.ok() and not ending.asked:
         try:
             executor.spin_once(LOOK_PERIOD)
         except UnicodeDecodeError as error:
