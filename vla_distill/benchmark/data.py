@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from vla_distill.benchmark.data_config import (
-    EPISODES,
+    ENDINGS,
     SOFT,
     DataBenchConfig,
     Run,
     by_cell,
-    chooser,
-    matching,
+    parts,
 )
 from vla_distill.dataset.source import open_frames
 from vla_distill.evaluation.evaluation import EvaluationConfig, evaluate
@@ -42,7 +41,7 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.curve import training_seconds
 from vla_distill.training.launch import launch
 from vla_distill.training.trainer import Trainer
-from vla_policy.checkpoint import load_policy
+from vla_policy.checkpoint import load_policy, policy_hash
 
 
 def run(
@@ -59,7 +58,7 @@ def run(
         ``commit``, ``arm``, ``ratio``, ``seed``, ``success`` with Wilson's ``low`` and ``high``,
         ``episodes``, ``train_seconds``, ``preprocess_seconds``, ``steps``, ``samples`` kept,
         ``outcomes`` by task, ``start`` (hash of the policy that training began with, if with one),
-        ``data`` (hash of the dataset; older rows have none), ``lean`` (of
+        ``data`` and ``teacher`` (their hashes; older rows have none), ``lean`` (of
         :func:`~vla_distill.ftncfm.lean.lean`, if there is a teacher).
 
     Raises:
@@ -90,7 +89,8 @@ def check(config: DataBenchConfig, known: Collection[Mapping[str, Any]] = ()) ->
     Raises:
         DataDistillationError: an arm cannot do what its name says; the data cannot give a ratio;
             the policy to begin with is not there; rows, known or in the work folder, are of other
-            data, or began with another policy than the missing ones of their seed would.
+            data or another teacher, or began with another policy than the missing ones of their
+            seed would.
         DatasetError: the dataset is damaged.
         PolicyError: the teacher is not there.
     """
@@ -108,8 +108,14 @@ def check(config: DataBenchConfig, known: Collection[Mapping[str, Any]] = ()) ->
                 pool.budget(small.ratio, small.unit)
         datas = {row["data"] for row in rows if "data" in row}  # older ones do not say
         _same(f"{config.data}: content", pool.frames.content_hash, datas)
+        teachers = {row["teacher"] for row in rows if "teacher" in row}
+        _same(f"{config.teacher or 'no teacher'}: policy", _teacher(config), teachers)
         starts = {row["start"] for row in rows if row["seed"] == seed}
         _same(f"{config.train.init or 'from scratch'}: policy", start_hash(config.train), starts)
+
+
+def _teacher(config: DataBenchConfig) -> str:
+    return policy_hash(Path(config.teacher)) if config.teacher else ""
 
 
 def _same(what: str, mine: str, theirs: set[str]) -> None:
@@ -134,19 +140,19 @@ def _whole(config: DataBenchConfig, cell: Run) -> TrainConfig:
 
 def _small(config: DataBenchConfig, cell: Run) -> DistillDataConfig:
     """What a cell trains on, unless on all data; cells of a seed share the work folder."""
-    return DistillDataConfig(
+    arm, ending = parts(cell.arm)
+    small = DistillDataConfig(
         data=config.data,
         out=config.work / "runs" / cell.name / "data",
         work=config.work / f"seed_{cell.seed}",
         train=_whole(config, cell),
         ratio=cell.ratio,
-        arm=chooser(cell.arm),
-        unit="episodes" if cell.arm.endswith(EPISODES) else "frames",
+        arm=arm,
         tasks=config.tasks,
         seed=cell.seed,
-        teacher=config.teacher if cell.arm.endswith(SOFT) else "",
-        match=matching(cell.arm),
+        teacher=config.teacher if ending == SOFT else "",
     )
+    return replace(small, **ENDINGS.get(ending, {}))
 
 
 def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
@@ -194,6 +200,7 @@ def _cell(config: DataBenchConfig, cell: Run, progress: bool) -> dict[str, Any]:
         "samples": samples,
         "start": start_hash(train),
         "data": data,
+        "teacher": _teacher(config),
         "outcomes": found.outcomes,
         "lean": lean(frames, rows, config.teacher, cell.seed) if config.teacher else {},
     }
@@ -205,7 +212,7 @@ def step_seconds(config: DataBenchConfig, steps: int = 3) -> float:
     folder = config.work / "timing"
     timed = replace(config.train, out=str(folder), data=[config.data], steps=10**6)
     pool = open_pool(config.data, config.tasks)
-    trainer = Trainer(timed, pool.frames, None, (pool.rows, pool.rows[:0]))
+    trainer = Trainer(timed, pool.frames, pool.seeds, (pool.rows, pool.rows[:0]))
     times = []
     for _ in range(steps):
         begin = time.perf_counter()

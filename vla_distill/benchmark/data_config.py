@@ -20,6 +20,14 @@ FULL, FULL_SHORT = "full", "full_short"
 EPISODES, SOFT, PIXELS, CHUNKS = "_episodes", "_soft", "_pixels", "_chunks"
 """At the end of an arm's name: it chooses whole episodes instead of frames; its samples get the
 teacher's chunks; of synthetic samples only the pixels are moved; only the chunks are."""
+ENDINGS = {
+    EPISODES: {"unit": "episodes"},
+    SOFT: {},
+    PIXELS: {"match": MatchConfig(action_rate=0.0)},
+    CHUNKS: {"match": MatchConfig(pixel_rate=0.0)},
+}
+"""An arm has one at most; what each sets in :class:`DistillDataConfig` (the teacher is the
+table's)."""
 ROWS = (FULL, FULL_SHORT, *ARMS, "random" + EPISODES, "random" + SOFT)
 """What is compared at the main ratio if nothing else is asked for."""
 SHORT = 5
@@ -30,18 +38,10 @@ PILOT = 10
 """A pilot has so many times fewer steps and episodes, and one seed."""
 
 
-def chooser(arm: str) -> str:
-    """Name of the arm that chooses, without what is done differently."""
-    for suffix in (EPISODES, SOFT, PIXELS, CHUNKS):
-        arm = arm.removesuffix(suffix)
-    return arm
-
-
-def matching(arm: str) -> MatchConfig:
-    """How an arm's synthetic samples are made."""
-    if arm.endswith(PIXELS):
-        return MatchConfig(action_rate=0.0)
-    return MatchConfig(pixel_rate=0.0) if arm.endswith(CHUNKS) else MatchConfig()
+def parts(arm: str) -> tuple[str, str]:
+    """Name of the arm that chooses, and the ending that says what is done differently, or none."""
+    ending = next((each for each in ENDINGS if arm.endswith(each)), "")
+    return arm.removesuffix(ending), ending
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,16 @@ class DataBenchConfig:
 
     def __post_init__(self) -> None:
         for arm in (*self.arms, *self.best):
+            name, ending = parts(arm)
             if arm not in (FULL, FULL_SHORT):
-                get_arm(chooser(arm))
-            if arm.endswith(SOFT) and not self.teacher:
+                chooser = get_arm(name)
+                if ending in (PIXELS, CHUNKS) and not chooser.synthetic:
+                    raise DataDistillationError(
+                        f"arm {arm}",
+                        got="real samples",
+                        expected=f"a synthetic arm before {ending}",
+                    )
+            if ending == SOFT and not self.teacher:
                 raise DataDistillationError(f"teacher of {arm}", got="none", expected="--teacher")
         if whole := [arm for arm in self.best if arm in (FULL, FULL_SHORT)]:
             raise DataDistillationError(
@@ -183,7 +190,7 @@ def cost(config: DataBenchConfig, known: Iterable[Mapping[str, Any]] = ()) -> di
     runs = config.missing(known)
     steps = sum(config.steps(run) for run in runs)
     small = [run for run in runs if not run.whole]
-    guides = {run.seed for run in small if ARMS[chooser(run.arm)].needs >= FEATURES}
+    guides = {run.seed for run in small if ARMS[parts(run.arm)[0]].needs >= FEATURES}
     steps += round(SHARE * config.train.steps) * len(guides)
     return {
         "trainings": len(runs),

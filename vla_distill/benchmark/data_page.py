@@ -12,8 +12,8 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """The page.
 
     Args:
-        record: ``tasks``, ``episodes``, ``first_seed``, ``steps``, ``data``, ``rows``, and where it
-            comes from: ``command``, ``commit``, ``machine``.
+        record: ``tasks``, ``episodes``, ``first_seed``, ``steps``, ``data``, ``ratio``, ``rows``,
+            and where it comes from: ``command``, ``commit``, ``machine``.
         rows: as of :func:`vla_distill.benchmark.data_summary.summarise`.
     """
     seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
@@ -35,11 +35,12 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         *map(_line, rows),
         "",
         "In brackets 95 % intervals: of one seed Wilson's of a rate and Newcombe's of a paired"
-        " difference, which do not cover that trainings differ; of several a bootstrap over seeds"
-        " and episodes. Differences and the seeds' spread (standard deviation) in points. Samples"
-        " are frames with the chunk that followed; the ratio counts frames. Labels lean: length of"
-        " the mean deviation of the commanded positions from what the teacher says of the same"
-        " frames, and the standard error of one seed's.",
+        " difference, which do not cover that trainings differ; of several the wider of a bootstrap"
+        " over seeds and episodes and Student's of the seeds' means. Runs on all data are held"
+        f" against those on {100 * record['ratio']:g} %. Differences and the seeds' spread"
+        " (standard deviation) in points. Samples are frames with the chunk that followed; the"
+        " ratio counts frames. Labels lean: length of the mean deviation of the commanded positions"
+        " from what the teacher says of the same frames, and the standard error of one seed's.",
         "",
         "## By task",
         "",

@@ -16,12 +16,12 @@ BASELINES = ("random", "stratified_random")
 """What a choice has to beat, with as much data."""
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[dict[str, Any]], main: float) -> list[dict[str, Any]]:
     """Over seeds, by arm and ratio: mean success with its interval, spread of the seeds, times,
     success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task,
     ``lean`` of each seed, and
-    ``against``, paired, each of BASELINES with as many samples (a run on all data is held against
-    those of the main ratio), where there is one."""
+    ``against``, paired, each other of BASELINES with as many samples (a run on all data is held
+    against those of the ratio ``main``), where there is one."""
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
@@ -39,7 +39,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "high": rate.high,
                 "of_full": rate.value / base if base else None,
                 "against": {
-                    name: found for name in BASELINES if (found := _against(name, own, rows))
+                    name: found
+                    for name in BASELINES
+                    if name != arm and (found := _against(name, own, rows, main))
                 },
                 "outcomes": {
                     task: "".join(row["outcomes"][task] for row in own)
@@ -55,11 +57,10 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _against(
-    baseline: str, own: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+    baseline: str, own: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], main: float
 ) -> dict[str, float] | None:
     """Paired difference to the rows of another arm, seed by seed."""
     others = {(row["ratio"], row["seed"]): row for row in rows if row["arm"] == baseline}
-    main = next((ratio for ratio, _ in others), None)
     base: list[list[bool]] = []
     found: list[list[bool]] = []
     for row in own:

@@ -46,8 +46,9 @@ def page(record: dict[str, Any], picture: str) -> str:
         *table(record["rows"], "training", "the teacher"),
         "",
         "In brackets 95 % intervals: Wilson's of a rate, Newcombe's of a paired difference, in"
-        " points; over several seeds of training a bootstrap over seeds and episodes. The bound is"
-        " the speed-up if the time of every stage fell as its operations do.",
+        " points; over several seeds of training the wider of a bootstrap over seeds and episodes"
+        " and Student's of the seeds' means. The bound is the speed-up if the time of every stage"
+        " fell as its operations do.",
         "",
         f"![Success of every training]({picture})",
     ]

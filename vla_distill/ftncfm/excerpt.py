@@ -7,6 +7,7 @@ Task and seed are the source's, so that training can draw the scene again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,11 @@ def write_excerpt(
     frames = pool.frames
     size = (int(frames.images.shape[2]), int(frames.images.shape[3]))
     fps = round(1 / STEP_DT)
-    writer = DatasetWriter(out, frames.cameras, size, fps, origin, frames.robot)
     order = np.argsort(rows)
     rows, weight = rows[order], weight[order]
     chunks = None if chunks is None else chunks[order]
+    made = {**origin, "chosen": _digest(rows, weight, chunks)}
+    writer = DatasetWriter(out, frames.cameras, size, fps, made, frames.robot)
     kept = np.unique(frames.episode_index[rows])
     for episode in kept:
         task, seed = frames.tasks[episode], int(seeds[episode])
@@ -79,7 +81,7 @@ def excerpt(
         images={name: images[:, number] for number, name in enumerate(frames.cameras)},
         state=frames.state[rows],
         action=frames.action[rows],
-        keypoints=frames.keypoints[rows],
+        keypoints=np.nan_to_num(frames.keypoints[rows]),  # 0 is where nothing is known
         disturbance=frames.disturbance[rows],
         instruction=frames.instructions[int(frames.instruction_index[rows[0]])],
         task=task,
@@ -89,6 +91,13 @@ def excerpt(
             layout.SAMPLE: sample.astype(np.float32),
         },
     )
+
+
+def _digest(*arrays: NDArray[Any] | None) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def written_seeds(seeds: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -57,7 +57,7 @@ class Processes:
         try:
             jobs = {pool.submit(function, item): item for item in items}
             for job in as_completed(jobs):
-                yield jobs[job], job.result()
+                yield jobs.pop(job), job.result()  # or all results would stay until the end
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from vla_distill.ftncfm.config import start_hash
 from vla_distill.ftncfm.errors import DataDistillationError
 from vla_distill.ftncfm.pool import Pool
 from vla_distill.ftncfm.workfolder import agree
@@ -43,7 +44,7 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         folder: of the guide's run.
 
     Raises:
-        DistillError: the folder holds another run.
+        DistillError: the folder holds another run, or one that began with another policy.
     """
     steps = max(round(SHARE * full.steps), CHECKPOINTS)
     every = math.ceil(steps / CHECKPOINTS)
@@ -55,7 +56,12 @@ def train_guide(pool: Pool, full: TrainConfig, folder: Path) -> tuple[Checkpoint
         keep_policies=True,
     )
     settings = {k: v for k, v in config.to_dict().items() if k not in Trainer.free}
-    source = {"source": pool.frames.content_hash, "rows": int(pool.rows.sum()), "steps": steps}
+    source = {
+        "source": pool.frames.content_hash,
+        "rows": int(pool.rows.sum()),
+        "steps": steps,
+        "start": start_hash(full),
+    }
     agree(folder, {**settings, **source})
     kept = sorted({min(number * every, steps) for number in range(1, CHECKPOINTS + 1)})
     folders = [folder / f"policy_{step:06d}" for step in kept]

@@ -249,7 +249,7 @@ def _arrays(
         "chunk": guide.policy.statistics.write_targets(
             state.astype(np.float64), actions.double().numpy()
         ),
-        "keypoints": frames.keypoints[rows],
+        "keypoints": np.nan_to_num(frames.keypoints[rows]),  # 0 is where nothing is known
         "source_frame": frames.scene_frame[rows],
         "foretold": frames.chunk_mask(rows, horizon).sum(1),
     }

@@ -120,6 +120,14 @@ def test_the_same_episodes_under_several_seeds_are_no_more_evidence() -> None:
     assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)
 
 
+def test_of_few_trainings_the_interval_is_students() -> None:
+    wins = [[True] * n + [False] * (100 - n) for n in (45, 60, 66)]  # mean 57, deviation 10.8166
+    rate = rate_over_seeds(wins)
+    assert (rate.low, rate.high) == pytest.approx((0.3013, 0.8387), abs=1e-4)  # t(0.975, 2) 4.3027
+    apart = rate_over_seeds([[False] * 9, [True] * 9])
+    assert (apart.low, apart.high) == (0.0, 1.0)
+
+
 def test_seeds_that_differ_widen_the_interval() -> None:
     rng = np.random.default_rng(0)
     alike = [list(rng.random(300) < 0.6) for _ in range(3)]

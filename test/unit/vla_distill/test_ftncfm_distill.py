@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,20 @@ from ftncfm_frames import frames, on_disk
 
 from vla_distill.benchmark.data import run as bench_run
 from vla_distill.benchmark.data_config import (
+    ENDINGS,
     FULL,
     FULL_SHORT,
     DataBenchConfig,
     Run,
     cost,
-    matching,
 )
 from vla_distill.benchmark.data_page import page
 from vla_distill.benchmark.data_summary import summarise
 from vla_distill.cli import main as cli
 from vla_distill.cli.benches import data as bench_data
-from vla_distill.dataset import DatasetError
+from vla_distill.dataset import DatasetError, DatasetWriter
 from vla_distill.dataset.source import open_frames
+from vla_distill.ftncfm import distill
 from vla_distill.ftncfm.arms import ARMS
 from vla_distill.ftncfm.config import DistillDataConfig
 from vla_distill.ftncfm.distill import distill_data
@@ -115,6 +117,34 @@ def test_a_kill_while_writing_leaves_nothing_half_done(tmp_path: Path, monkeypat
     kept = {path.name for path in tmp_path.iterdir()}
     assert "out" in kept and not {name for name in kept if name.startswith("out.")}
     assert run(wanted) == summary
+
+
+def test_what_a_kill_left_of_another_choice_is_no_part_of_this_one(tmp_path, monkeypatch) -> None:
+    wanted, choose = config(tmp_path, arm="random"), distill.choose
+
+    def die(*given) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetWriter, "finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    monkeypatch.setattr(distill, "choose", lambda *given: choose(*given)[:-1])
+    with pytest.raises(DatasetError, match="collection"):
+        run(wanted)
+
+
+@pytest.mark.parametrize("arm", ["random", "uniform_ncfm"])
+def test_data_that_does_not_say_where_things_are_trains(tmp_path, monkeypatch, arm) -> None:
+    def blind(*given, **named):
+        pool = open_pool(*given, **named)
+        pool.frames.keypoints[:] = np.nan  # what the reader makes of a column that is not there
+        return pool
+
+    monkeypatch.setattr("vla_distill.ftncfm.distill.open_pool", blind)
+    wanted = config(tmp_path, arm=arm)
+    run(wanted)
+    assert not open_frames([wanted.out], progress=False)[0].keypoints.any()
 
 
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
@@ -239,6 +269,18 @@ def test_arms_share_a_guide_and_refuse_another_ones(tmp_path: Path) -> None:
         run(replace(other, train=replace(other.train, seed=1)))
 
 
+def test_a_guide_that_began_with_another_policy_is_refused(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    save_policy(VlaPolicy.random("test", seed=1), base)
+    wanted = config(tmp_path, arm="herding")
+    wanted = replace(wanted, train=replace(wanted.train, init=str(base)))
+    run(wanted)
+    shutil.rmtree(base)
+    save_policy(VlaPolicy.random("test", seed=2), base)
+    with pytest.raises(DataDistillationError, match=r"guide/settings\.json: start"):
+        run(replace(wanted, out=tmp_path / "again"))
+
+
 def test_whole_episodes_are_kept_whole(tmp_path: Path) -> None:
     wanted = config(tmp_path, arm="random", unit="episodes", ratio=0.34)
     assert run(wanted)["kept_samples"] == 10
@@ -294,7 +336,7 @@ def test_synthetic_samples_have_no_teacher(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arm", "moved"), [("_pixels", "images"), ("_chunks", "chunks")])
 def test_a_part_that_does_not_move_stays_as_recorded(tmp_path: Path, arm: str, moved: str) -> None:
-    how = replace(matching(f"uniform_ncfm{arm}"), rounds=2, real=8)
+    how = replace(ENDINGS[arm]["match"], rounds=2, real=8)
     one = config(tmp_path, arm="uniform_ncfm", match=how)
     run(config(tmp_path, arm="uniform_ncfm", out=tmp_path / "both"))  # shares the work folder
     run(one)
@@ -374,6 +416,8 @@ def test_rows_of_other_data_are_no_part_of_a_table(bench, made, tmp_path) -> Non
     on_disk(Path(bench.data), frames(way=0.2))
     with pytest.raises(DataDistillationError, match=f"content: got .*, expected {mine}"):
         list(bench_run(replace(bench, seeds=(1, 3))))
+    with pytest.raises(DataDistillationError, match="no teacher: policy: got none, expected abc"):
+        list(bench_run(replace(bench, seeds=(4,)), [row | {"teacher": "abc"}]))
     others = [vars(cell) | {"start": "", "data": "abc"} for cell in bench.runs()]
     assert list(bench_run(replace(bench, work=tmp_path / "elsewhere"), others)) == others
 
@@ -394,6 +438,9 @@ def test_rows_of_other_data_are_no_part_of_a_table(bench, made, tmp_path) -> Non
         (["--seeds", "1,-1"], "seeds: got -1, expected 0 or more"),
         (["--tasks", ","], "tasks: got none"),
         (["--ratio", "0.01"], "ratio: got 0.01, 0 of 30 frames"),
+        (["--arms", "random_soft_episodes"], "arm: got random_soft"),
+        (["--arms", "random_pixels"], "arm random_pixels: got real samples, expected a synthetic"),
+        (["--arms", "uniform_ncfm_chunks_pixels"], "arm: got uniform_ncfm_chunks"),
         (["--arms", "weighted_ncfm_episodes"], "unit: got episodes by weighted_ncfm"),
         (["--teacher", "nowhere"], "nowhere"),
     ],
@@ -416,9 +463,9 @@ def test_what_is_asked_for_twice_is_trained_once() -> None:
 def test_rows_that_are_known_are_summed_up_once(bench, made, tmp_path, monkeypatch) -> None:
     summed = []
 
-    def count(rows: list[dict]) -> list[dict]:
+    def count(rows: list[dict], main: float) -> list[dict]:
         summed.append(len(rows))
-        return summarise(rows)
+        return summarise(rows, main)
 
     monkeypatch.setattr("vla_distill.benchmark.data_summary.summarise", count)
     monkeypatch.setattr("vla_distill.benchmark.data.step_seconds", lambda config: 0.0)
@@ -471,26 +518,28 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
         few | {"arm": "herding", "outcomes": {"reach": "0101"}, "success": 0.5},
         few | {"arm": "herding", "ratio": 0.1, "outcomes": {"reach": "1111"}, "success": 1.0},
     ]
-    full, random, herding, more = summarise(rows)
+    full, random, herding, more = summarise(rows, 0.05)
     assert (full["success"], full["seeds"], full["of_full"]) == (0.75, 2, 1.0)
     assert full["outcomes"] == {"reach": "11111100"}
     assert random["of_full"] == 1.0 and random["low"] < 0.75 < random["high"]
     assert full["against"]["random"]["value"] == 0.25  # seed 1 alone has random samples
-    assert random["against"]["random"]["value"] == 0.0
+    assert random["against"] == {}  # but itself
+    assert summarise(rows, 0.1)[0]["against"] == {}
     assert herding["against"]["random"]["value"] == -0.25
     assert more["against"] == {}  # no random tenth
     stratified = few | {"arm": "stratified_random", "outcomes": {"reach": "1001"}, "success": 0.5}
-    other = summarise([*rows, stratified])[2]["against"]
+    other = summarise([*rows, stratified], 0.05)[2]["against"]
     assert other["random"]["value"] == -0.25 and other["stratified_random"]["value"] == 0.0
-    assert summarise(rows[2:])[0]["of_full"] is None  # full has not been trained
+    assert summarise(rows[2:], 0.05)[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "machine": {"processor": "one", "cores": 2}}
     table = {"data": "d", "tasks": ["reach"], "episodes": 4, "rows": rows, "first_seed": 0}
+    table |= {"ratio": 0.05}
     tilted = [row | {"lean": {"mm": mm, "error_mm": 0.5}} for row, mm in zip(rows, (1.0, 3.0))]
-    assert "| 2.0 ± 0.5 mm |" in page(table | origin | {"steps": 10}, summarise(tilted))
-    text = page(table | origin | {"steps": 10}, summarise(rows))
+    assert "| 2.0 ± 0.5 mm |" in page(table | origin | {"steps": 10}, summarise(tilted, 0.05))
+    text = page(table | origin | {"steps": 10}, summarise(rows, 0.05))
     assert "rows of commit c." in text
     assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
     assert "| herding | 10 % | 4 of 4 |" in text
     assert "| random | 5 % | 1 | 75.0" in text and "nan" not in page(
-        table | origin | {"steps": 10}, summarise(rows[2:])
+        table | origin | {"steps": 10}, summarise(rows[2:], 0.05)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,14 @@ def test_whoever_scores_the_scores_are_the_same(
     theirs = run_scores(pool, data, guide_folder, tmp_path / kind, executor)
     for name in ("score", "alignment", "loss", "features"):
         np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+
+
+def test_results_that_were_taken_are_let_go() -> None:
+    taken: list[weakref.ref] = []
+    for _, result in Processes(2).map(np.zeros, list(range(1, 9))):
+        taken.append(weakref.ref(result))
+        assert sum(each() is not None for each in taken) <= 2
+    assert len(taken) == 8
 
 
 def test_held_out_episodes_are_never_chosen(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def main(arguments: Data) -> int:
         return 0
     record: dict[str, Any] = {
         **config.conditions(),
+        "ratio": config.ratio,
         "pilot": arguments.pilot,
         **origin(),
         "rows": [],
@@ -131,7 +132,7 @@ def main(arguments: Data) -> int:
             flush=True,
         )
         if len(record["rows"]) >= len(known):  # never fewer than stand there
-            record["summary"] = summarise(record["rows"])
+            record["summary"] = summarise(record["rows"], config.ratio)
             write(record, target)
     text = page(record, record["summary"])
     arguments.docs.mkdir(parents=True, exist_ok=True)
