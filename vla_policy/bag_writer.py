@@ -23,18 +23,22 @@ class BagWriter:
     Args:
         path: the file, ending in ``.mcap``.
         compress: pack chunks with zstd.
+        recorded: what a kill left of a file of this name cannot be made again, so it is kept.
 
     Raises:
         PolicyError: the name ends otherwise, or the file is there already.
     """
 
-    def __init__(self, path: Path, *, compress: bool = True) -> None:
+    def __init__(self, path: Path, *, compress: bool = True, recorded: bool = False) -> None:
         self.path = Path(path)
-        if self.path.suffix != ".mcap" or self.path.exists():
-            got = "a file that exists" if self.path.exists() else self.path.name
+        self.part = self.path.with_suffix(".part.mcap")
+        there = self.path.exists() or (recorded and self.part.exists())
+        if self.path.suffix != ".mcap" or there:
+            got = self.path.name
+            if there:
+                got = "it exists" if self.path.exists() else f"{self.part.name}, of a killed one"
             raise PolicyError(f"bag {self.path}", got=got, expected="a new name ending in .mcap")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.part = self.path.with_suffix(".part.mcap")
         self._file = self.part.open("wb")
         packing = CompressionType.ZSTD if compress else CompressionType.NONE
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=packing)

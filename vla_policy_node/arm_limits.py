@@ -27,7 +27,7 @@ _LARGER_IS_LOOSER = (
     "slow_scale",
     "lockstep",
 )
-_FIXED = ("arm", "backend", "can_interface", "hardware_mode")
+_FIXED = ("arm", "backend", "can_interface", "controller", "hardware_mode")
 """What is driven, and how; a clean-up is no new start."""
 _SMALLER_IS_LOOSER = (
     "workspace_min_x",

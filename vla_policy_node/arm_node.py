@@ -202,7 +202,8 @@ class ArmNode(SettingsNode[ArmSettings]):
         self._steps -= 1
         command, text = self._judge(message, stamp)
         self._last = key, command
-        self._backend.send(command)
+        if self._arm_is_known:
+            self._backend.send(command)
         self._note(command, text, stamp, moving=moves)
 
     def _judge(self, message: EndEffectorCommand, stamp: float) -> tuple[JointCommand, str]:
@@ -277,13 +278,16 @@ class ArmNode(SettingsNode[ArmSettings]):
             self._backend.send(self._controller.hold(Reason.OTHER))
 
     def _hold(self, reason: Reason) -> None:
-        """Send the last targets again, unless the arm may be elsewhere by now: it would leap."""
+        """Send the last targets again, if they can be sent."""
         command = self._controller.hold(reason)
-        known = (
-            self.settings.lockstep or self._states.silence() <= self.settings.joint_states_timeout
-        )
-        if self._measured is not None and known:
+        if self._measured is not None and self._arm_is_known:
             self._backend.send(command)
+
+    @property
+    def _arm_is_known(self) -> bool:
+        """Whether old targets can be sent: an arm that may be elsewhere by now would leap."""
+        limit = self.settings.joint_states_timeout
+        return self.settings.lockstep or self._states.silence() <= limit
 
     # Services.
 

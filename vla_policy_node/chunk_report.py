@@ -54,12 +54,12 @@ class ChunkReport:
 
     def status(self, pilot: Pilot, active: bool) -> PolicyStatus:
         """Say what the policy does; stamp, hash and the chunk's age are left to the node."""
-        message = PolicyStatus(text=pilot.trouble, instruction=pilot.instruction)
+        message = PolicyStatus(text=pilot.complaint, instruction=pilot.instruction)
         if not active:
             message.state = PolicyStatus.INACTIVE
         elif pilot.fault:
             message.state = PolicyStatus.FAULT
-        elif pilot.trouble:
+        elif pilot.complaint:
             message.state = PolicyStatus.WAITING
         else:
             message.state = PolicyStatus.RUNNING if pilot.instruction else PolicyStatus.IDLE

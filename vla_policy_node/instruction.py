@@ -14,7 +14,7 @@ def decode_string(raw: bytes) -> str:
     """Return the text of a serialised ``std_msgs/String``.
 
     CDR: 2 bytes that name the byte order, 2 of options, the length with the closing zero, the text.
-    Read by hand because rclpy raises out of its executor when the text is not UTF-8.
+    Read by hand: rclpy puts signs in the place of what is not UTF-8, and says nothing.
 
     Raises:
         PolicyError: the message is cut off, the text is longer than 1024 bytes, or not UTF-8.

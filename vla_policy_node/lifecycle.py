@@ -27,6 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 
 from vla_policy_node import parameters
+from vla_policy_node.clock import steady
 from vla_policy_node.ending import Ending
 from vla_policy_node.qos import REPORT
 from vla_policy_node.shared_memory import remove_unfinished_ports
@@ -42,6 +43,9 @@ LOOK_PERIOD = 1.0
 LAUNCHED = "LEAN_VLA_LAUNCHED"
 """Environment variable with the process id of our launch files' launch: the node ends when that was
 killed, lest the arm moves on with nobody there to end it."""
+LAST_SPINS, LAST_TIME = 20, 0.1
+"""After a node has stopped, so that who waits for a result of it gets one; and at most so long [s].
+"""
 ORPHAN_PERIOD = 0.1
 """Between looks whether the launch still lives [s]."""
 
@@ -180,11 +184,15 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self.leave()
         return TransitionCallbackReturn.SUCCESS
 
-    def leave(self) -> None:
-        """Stop and forget; done twice it does nothing."""
+    def rest(self) -> None:
+        """Stop; done twice it does nothing."""
         if self.active:
             self._attempt("deactivate", self.deactivate)
             self.active = False
+
+    def leave(self) -> None:
+        """Stop and forget; done twice it does nothing."""
+        self.rest()
         if self._configured:
             self._attempt("clean up", self.cleanup)
         self._drop_entities()
@@ -283,8 +291,10 @@ def _end_without(launch: str) -> None:
 
 def _spin(executor: SingleThreadedExecutor, node: SettingsNode[Any], ending: Ending) -> None:
     while node.context.ok() and not ending.asked:
-        try:
-            executor.spin_once(LOOK_PERIOD)
-        except UnicodeDecodeError as error:
-            # rclpy raises this out of the executor for a message whose text is not UTF-8.
-            node.get_logger().error(f"a message with text that is not UTF-8 was dropped: {error}")
+        executor.spin_once(LOOK_PERIOD)
+    if node.context.ok():
+        node.rest()
+        end, spins = steady() + LAST_TIME, 0
+        while spins < LAST_SPINS and steady() < end:
+            executor.spin_once(0.0)
+            spins += 1

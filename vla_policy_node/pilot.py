@@ -22,6 +22,8 @@ from vla_policy_node.camera import Cameras
 from vla_policy_node.inference import Inference, Thought
 
 _EPSILON = 1e-6
+PATIENCE = 1.0
+"""A policy that lets the arm wait for longer is complained of [s]."""
 NO_INSTRUCTION = "no instruction"
 
 
@@ -77,6 +79,7 @@ class Pilot:
         self._commanded: NDArray[np.float64] | None = None
         self._waiting_since: float | None = None
         self._gave_up = self._failed = False
+        self._idle_since: float | None = None
         self._episode = 0
         self.history = StateHistory()
         self.instruction = self.trouble = self.fault = ""
@@ -86,6 +89,13 @@ class Pilot:
     def newest(self) -> ActionChunk | None:
         """The chunk in play."""
         return self._player.newest
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong just now; empty if nothing is."""
+        if self.trouble or self._idle_since is None or not self._inference.busy:
+            return self.trouble
+        return "the policy does not answer" if self._now - self._idle_since > PATIENCE else ""
 
     def begin(self, instruction: str, seed: int) -> None:
         """Follow an instruction from now on.
@@ -103,13 +113,13 @@ class Pilot:
         """Follow nothing: hold."""
         self._episode += 1  # what is being thought meanwhile is for nobody
         self.instruction = self.trouble = self.fault = ""
-        self._memory = self._waiting_since = None
+        self._memory = self._waiting_since = self._idle_since = None
         self._drop_plan()
 
     def forget_arm(self) -> None:
         """Forget where the arm was, because time or the arm jumped."""
         self.history.clear()
-        self._commanded = None
+        self._commanded = self._idle_since = None
         self._drop_plan()
 
     def see_state(
@@ -164,7 +174,7 @@ class Pilot:
             self.fail(str(error))
             return None
         self.trouble = self.fault = ""
-        self._waiting_since = None
+        self._waiting_since = self._idle_since = None
         self.chunks += 1
         return thought.chunk
 
@@ -206,14 +216,19 @@ class Pilot:
             self._memory.seed = stamp_seed(self._seed, observation.stamp)
         self._chunking.ask(self._memory, observation.stamp)
         self._inference.ask(self._episode, observation, self._memory)
+        if not self.fault:  # images and state are there
+            self.trouble = ""
         return True
 
     def _play(self, now: float) -> Answer:
         chunk = self._player.newest
         target = self._player.sample(now)
-        if target is None:
-            return Answer(None, "no chunk yet" if chunk is None else "the chunk has run out")
-        return Answer(target, "", chunk)
+        if target is not None:
+            self._idle_since = None
+            return Answer(target, "", chunk)
+        if self._idle_since is None:
+            self._idle_since = now
+        return Answer(None, "no chunk yet" if chunk is None else "the chunk has run out")
 
     def _hold(self, reason: str) -> Answer:
         self.trouble = reason

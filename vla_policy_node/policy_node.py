@@ -75,6 +75,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
             if settings.policy_host
             else make_policy(settings.policy, settings.device)
         )
+        self.keep(getattr(self.policy, "close", lambda: None))
         self._compute = ComputeControl(self.policy)
         self._compute.apply(settings, settings.replan_steps)
         warm_up(self.policy, settings.warm_up, settings.chunking)
@@ -90,6 +91,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         awake = self.create_guard_condition(self._on_thought)
         self.keep(lambda: self.destroy_guard_condition(awake))
         self._inference = Inference(self.policy, awake.trigger, self._compute.guard)
+        self.keep(self._inference.close)
         self._pilot = Pilot(
             self.policy,
             self._inference,
@@ -160,9 +162,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
 
     def cleanup(self) -> None:
         """Let go of the policy."""
-        if self._inference is not None:
-            self._inference.close()
         self._pilot = self._inference = None
+        del self.policy, self._compute  # or a next one would need room beside it
 
     def settings_changed(self) -> None:
         """Compute the next chunk as the parameters say."""
@@ -188,8 +189,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
         """See :meth:`SettingsNode.health`."""
         pilot = self.pilot
         level, text = OK, "running" if pilot.instruction else "idle"
-        if pilot.trouble:
-            level, text = ERROR if pilot.fault else WARN, pilot.trouble
+        if complaint := pilot.complaint:
+            level, text = ERROR if pilot.fault else WARN, complaint
         elif self.warning:
             level, text = WARN, self.warning
         elif self._compute.fallen_back:
@@ -246,7 +247,7 @@ class PolicyNode(SettingsNode[PolicySettings]):
         if self._wanted and ready and not self._goals.goal:
             self._follow(self._wanted)
         if self._goals.goal:
-            self._goals.goal.see_state(stamp, self.pilot.trouble)
+            self._goals.goal.see_state(stamp, self.pilot.complaint)
         self._answer(stamp)
 
     def _on_thought(self) -> None:
@@ -312,6 +313,8 @@ class PolicyNode(SettingsNode[PolicySettings]):
         return self._arm_trouble() if self.active else "policy_node is not active"
 
     def _release(self) -> int:
+        if self._pilot is None:  # the node was shut down meanwhile
+            return 0
         chunks = self.pilot.chunks
         self.pilot.stop()
         if self._pending is not None:

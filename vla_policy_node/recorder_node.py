@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -30,11 +30,17 @@ from vla_policy.bag_writer import BagWriter
 from vla_policy.conversions import seconds
 from vla_policy.errors import PolicyError
 from vla_policy_node.lifecycle import ERROR, OK, WARN, SettingsNode, run
-from vla_policy_node.qos import LATCHED, REPORT
+from vla_policy_node.qos import REPORT
 from vla_policy_node.settings import RecorderSettings
 
 EVERY = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 """Nothing shall be lost while the disk is slow."""
+EVERY_LATCHED = QoSProfile(
+    depth=1000,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""Each of what is latched, the one that was said before included."""
 PICTURES = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 FLUSH_PERIOD = 1.0
 STATE, MARK = "ee_state", "episode_mark"
@@ -64,8 +70,8 @@ TOPICS = {
     "policy_status": Topic(PolicyStatus, EVERY),
     "task_status": Topic(TaskStatus, EVERY),
     MARK: Topic(EpisodeMark, EVERY),
-    "arm_status": Topic(ArmStatus, LATCHED),
-    "instruction": Topic(String, LATCHED, stamped=False),
+    "arm_status": Topic(ArmStatus, EVERY_LATCHED),
+    "instruction": Topic(String, EVERY_LATCHED, stamped=False),
 }
 
 
@@ -80,7 +86,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         """Open the bag, and listen."""
         settings = self.settings
         path = Path(settings.bag or time.strftime("recordings/%Y%m%d_%H%M%S.mcap")).expanduser()
-        self._bag = BagWriter(path, compress=settings.compress)
+        self._bag = BagWriter(path, compress=settings.compress, recorded=True)
         self._last: dict[str, bytes] = {}
         self._failure = ""
         self._begun = self._ended = self._repeated = 0

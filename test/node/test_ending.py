@@ -14,6 +14,8 @@ import os, signal, time
 from vla_policy_node.lifecycle import run
 from vla_policy_node.recorder_node import RecorderNode
 
+{first}
+
 def say(word):
     print(word, flush=True)
 
@@ -21,6 +23,10 @@ class Node(RecorderNode):
     def __init__(self):
         super().__init__()
         self.create_timer(0.01, self.work, clock=self.steady_clock)
+        self.active = True
+
+    def deactivate(self):
+        self.executor.create_task(lambda: say("rested"))  # as the result of a goal is sent
 
     def work(self):
         {work}
@@ -34,7 +40,7 @@ class Node(RecorderNode):
 run(Node, [])
 """
 AMID = """
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGNAL)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.05)
         say("done")
@@ -47,11 +53,11 @@ HANGS = """
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     made: list[subprocess.Popen[str]] = []
 
-    def run(work: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", NODE.format(work=work.strip())]
+    def run(work: str, first: str = "") -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", NODE.format(work=work.strip(), first=first)]
         made.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return made[-1]
 
@@ -61,10 +67,20 @@ def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
         process.wait()
 
 
-def test_a_node_ends_after_the_callback_in_which_a_signal_came(start):
-    process = start(AMID)
-    assert process.communicate(timeout=40.0)[0].split() == ["done", "leaves", "left"]
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_node_ends_after_the_callback_in_which_a_signal_came(start, name):
+    process = start(AMID.replace("SIGNAL", name))
+    said = dict.fromkeys(process.communicate(timeout=40.0)[0].split())
+    assert list(said) == ["done", "rested", "leaves", "left"]
     assert process.returncode == 0
+
+
+def test_a_closed_terminal_does_not_end_what_runs_under_nohup(start):
+    ignore = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    process = start(AMID.replace("SIGNAL", "SIGHUP").replace("SIGTERM", "SIGHUP"), ignore)
+    assert [process.stdout.readline() for _ in range(3)] == ["done\n"] * 3
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=40.0)[0].split()[-2:] == ["leaves", "left"]
 
 
 def test_a_later_signal_breaks_off_a_callback_that_does_not_return(start):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from graph import overrides
 from rclpy.lifecycle import TransitionCallbackReturn
+from vla_msgs.action import ExecuteInstruction
 from vla_msgs.msg import ArmStatus, EndEffectorCommand
 
 from vla_policy_node.policy_node import PolicyNode
 
 LIMIT = 0.3
+SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
 def stop_time(graph, break_it, holds):
@@ -174,6 +176,28 @@ def test_policy_that_never_answers(graph):
         assert "run out" in graph.commands[-1].reason
     finally:
         graph.policy.gate.set()
+
+
+def test_a_goal_of_a_policy_that_never_answers_ends(graph):
+    graph.policy.gate.clear()
+    try:
+        handle = graph.send_goal("rise", 600.0)
+        graph.until("the complaint", lambda: "does not answer" in graph.policy_node.health()[1])
+        result = graph.result(handle)
+        assert result.reason == ExecuteInstruction.Result.POLICY_FAULT
+        assert result.text == "the policy does not answer" and result.elapsed < 10.0
+    finally:
+        graph.policy.gate.set()
+
+
+def test_a_policy_is_let_go_when_the_node_is_cleaned_up(graph):
+    closed = []
+    graph.policy.close = lambda: closed.append(graph.policy_node._inference is None)
+    for node in (graph.policy_node, graph.policy_node):
+        assert node.trigger_deactivate() == node.trigger_cleanup() == SUCCESS
+        assert not hasattr(node, "policy")
+        assert node.trigger_configure() == node.trigger_activate() == SUCCESS
+    assert len(closed) == 1  # the first was made before it could be closed
 
 
 def test_estop_is_latched_until_reset(graph):

@@ -8,7 +8,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from vla_msgs.msg import ArmStatus
+from vla_msgs.msg import ArmStatus, EndEffectorCommand
 
 from vla_arm.command import JointCommand, Reason
 from vla_arm.joint_table import HOME
@@ -85,6 +85,22 @@ def test_a_stop_after_the_states_have_ceased_sends_no_old_target(graph):
     assert graph.call("estop").success
     graph.turn(5)
     assert len(graph.robot.targets) == sent
+
+
+@pytest.mark.parametrize("mode", [EndEffectorCommand.HOLD, EndEffectorCommand.MOVE])
+def test_a_command_after_the_states_have_ceased_sends_no_old_target(graph, mode):
+    graph.turn(5)
+    graph.robot.joints = False
+    graph.turn(20)
+    sent = len(graph.robot.targets)
+    late, now = EndEffectorCommand(mode=mode), graph.robot.time
+    set_stamp(late.header.stamp, now)
+    late.pose.orientation.w = 1.0
+    graph.arm_node._steps = 1
+    graph.arm_node._on_command(late)
+    graph.turn(5)
+    assert len(graph.robot.targets) == sent
+    assert graph.arm_node._commands.stamp == pytest.approx(now)  # it was taken
 
 
 def test_the_way_home_keeps_to_the_workspace(graph):

@@ -147,6 +147,12 @@ def test_what_is_said_again_is_written_once_but_an_instruction_each_time(studio,
     assert studio.recorder._repeated == 4
 
 
+def test_every_instruction_is_written_however_slow_the_disk(studio):
+    for number in range(20):  # nothing is taken meanwhile
+        studio.instruction.publish(String(data=f"go {number}"))
+    studio.wait("all of them", lambda: studio.count("instruction") == 20)
+
+
 def test_bytes_between_the_fields_do_not_make_another_message(studio):
     message = EndEffectorState(gripper=0.04)
     set_stamp(message.header.stamp, 1.0)

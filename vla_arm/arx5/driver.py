@@ -134,7 +134,10 @@ class Driver:
         news = self._listen(now)
         if self._process is None:
             if now >= self._retry_at:
-                self._spawn()
+                try:
+                    self._spawn()
+                except OSError as error:  # no memory, say: later there may be
+                    self._lose(f"the driver's child cannot be started: {error}", now)
         elif self._process.poll() is not None:
             self._listen(now)  # its last words may have come since
             self._lose(self._obituary(self._process.returncode), now)

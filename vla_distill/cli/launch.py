@@ -146,7 +146,8 @@ def run(file: Path, values: Mapping[str, str]) -> int:
     # and a closing terminal sends SIGHUP.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     service = LaunchService(argv=[f"{name}:={value}" for name, value in values.items()])
     include = IncludeLaunchDescription(

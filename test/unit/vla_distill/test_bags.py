@@ -524,6 +524,17 @@ def test_a_bag_is_never_overwritten_and_a_failed_one_leaves_nothing(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mcap"]
 
 
+def test_what_a_kill_left_of_a_recording_is_kept_and_of_a_conversion_replaced(tmp_path):
+    (tmp_path / "a.part.mcap").write_text("demonstrations")
+    with pytest.raises(PolicyError, match=r"a\.part\.mcap, of a killed one"):
+        BagWriter(tmp_path / "a.mcap", recorded=True)
+    assert (tmp_path / "a.part.mcap").read_text() == "demonstrations"
+    with pytest.raises(PolicyError, match=r"got a\.bag"):
+        BagWriter(tmp_path / "a.bag")
+    write(tmp_path / "a.mcap", messages(duration=0.1))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mcap"]
+
+
 def test_messages_without_a_schema_are_named(tmp_path):
     path = tmp_path / "a.mcap"
     with path.open("wb") as file:
