@@ -33,9 +33,7 @@ class Pacer:
         now = self._clock()
         if now < self._due:
             return False
-        behind = now - self._due
-        if behind > MAX_BEHIND:
-            self.lost += behind
+        if now - self._due > MAX_BEHIND:
             self._due = now
         self._due += self._period
         self._count(now)
@@ -45,16 +43,11 @@ class Pacer:
         """Return the wall-clock time after which to look again [s]."""
         return max(self._due - self._clock(), CATCHING_UP * self._period)
 
-    def take_lost(self) -> float:
-        """Return the wall-clock time given up since the last call [s]."""
-        lost, self.lost = self.lost, 0.0
-        return lost
-
     def restart(self) -> None:
         """Begin again now, with a whole tick, after time stood still on purpose."""
         self._window = self._clock()
         self._due = self._window + self._period
-        self._ticks, self.lost = 0, 0.0
+        self._ticks = 0
 
     def _count(self, now: float) -> None:
         self._ticks += 1

@@ -102,8 +102,7 @@ class SimNode(SettingsNode[SimSettings]):
 
     def _begin(self, task: str, seed: int, instructions: str, swap: bool) -> None:
         self.sim.reset(task, seed, instructions=instructions, swap=swap)
-        clock = self.get_clock().now().nanoseconds * 1e-9
-        self._time.restart(0.0 if self.settings.publish_clock else clock)
+        self._time.restart(0.0 if self.settings.publish_clock else self._wall_clock())
         self._tick, self._done = 0, False
         self._target = self.sim.joint_target()
         self._stamp = self._time(0.0)
@@ -115,12 +114,19 @@ class SimNode(SettingsNode[SimSettings]):
     def _on_pace(self) -> None:
         if not self.active or self.settings.paused:
             self._pacer.restart()
-        elif self._pacer.due():
-            if not self.settings.publish_clock:
-                self._time.slip(self._pacer.take_lost())
+        elif self._pacer.due() and self._in_time():
             self._step()
         self._alarm.timer_period_ns = round(1e9 * self._pacer.wait())
         self._alarm.reset()
+
+    def _in_time(self) -> bool:
+        """Whether the next tick's stamp may come now: without a clock of ours it is the wall's."""
+        if self.settings.publish_clock:
+            return True
+        return self._time.keep_to(self._wall_clock(), (self._tick + 1) * CONTROL_DT)
+
+    def _wall_clock(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
 
     def _step(self) -> None:
         self.sim.step(*self._target)

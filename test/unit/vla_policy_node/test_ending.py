@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Iterator
 
 import pytest
 import rclpy
 
-from vla_policy_node import lifecycle
+from vla_policy_node import ending, lifecycle
 
 
 class Nodes:
@@ -19,6 +18,9 @@ class Nodes:
 
     def __init__(self) -> None:
         self.ended: list[str] = []
+
+    def rest(self) -> None:
+        self.ended.append("rested")
 
     def leave(self) -> None:
         self.ended.append("left")
@@ -31,7 +33,7 @@ class Nodes:
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     monkeypatch.delenv(lifecycle.LAUNCHED, raising=False)
     monkeypatch.setattr(lifecycle.SingleThreadedExecutor, "add_node", lambda *_: True)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ending.SIGNALS}
     yield Nodes()
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -39,28 +41,31 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 def test_a_signal_that_rclpy_turns_into_another_error_ends_the_node_well(node, monkeypatch):
     def spin(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
         try:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
         except KeyboardInterrupt as error:
             raise RuntimeError("Unable to convert call argument") from error
+        raise AssertionError("the second signal broke nothing off")
 
+    monkeypatch.setattr(ending, "PATIENCE", -1.0)
     monkeypatch.setattr(lifecycle, "_spin", spin)
     lifecycle.run(lambda: node, [])
     assert node.ended == ["left", "destroyed"]
 
 
-def test_a_signal_that_is_lost_ends_the_node_too(node, monkeypatch):
+def test_a_signal_ends_the_node_after_the_callback(node, monkeypatch):
     turns: list[float] = []
 
     def spin_once(executor: object, timeout: float) -> None:
         turns.append(timeout)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(lifecycle.SingleThreadedExecutor, "spin_once", spin_once)
     node.context = rclpy.get_default_context()
     lifecycle.run(lambda: node, [])
-    assert len(turns) == 1 and node.ended == ["left", "destroyed"]
+    assert turns == [lifecycle.LOOK_PERIOD] + [0.0] * lifecycle.LAST_SPINS
+    assert node.ended == ["rested", "left", "destroyed"]
 
 
 def test_the_same_error_without_a_signal_is_not_hidden(node, monkeypatch):
