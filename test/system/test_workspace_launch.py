@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,9 @@ import pytest
 LAUNCH_FILE = """
 import sys
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
+from launch_ros.ros_adapters import get_ros_node
 
 CODE = "import sys, signal; print('up', sys.argv[1], flush=True); signal.pause()"
 
@@ -23,6 +25,7 @@ def generate_launch_description():
     word = LaunchConfiguration("word")
     return LaunchDescription([
         DeclareLaunchArgument("word", default_value="one", description="what to print"),
+        OpaqueFunction(function=lambda context: get_ros_node(context) and None),
         ExecuteProcess(cmd=[sys.executable, "-c", CODE, word], output="screen"),
         ExecuteProcess(cmd=[sys.executable, "-c", CODE, word], output="screen"),
     ])
@@ -47,8 +50,10 @@ def vla_launch(*words: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_leaves_no_process(launch_file: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "times"), [("SIGINT", 1), ("SIGINT", 20), ("SIGTERM", 1), ("SIGHUP", 1)]
+)
+def test_leaves_no_process(launch_file: Path, name: str, times: int) -> None:
     process = vla_launch(str(launch_file), "word:=hello")
     assert process.stdout is not None
     ready = 0
@@ -59,7 +64,9 @@ def test_leaves_no_process(launch_file: Path, name: str) -> None:
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) == 2
     if name == "SIGINT":
-        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group gets it
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group gets it
+            time.sleep(0.001)
     else:
         process.send_signal(signal.Signals[name])
     output, _ = process.communicate(timeout=60)

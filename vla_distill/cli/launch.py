@@ -134,6 +134,13 @@ def run(file: Path, values: Mapping[str, str]) -> int:
     class SignalManager(AsyncSafeSignalManager):
         """Ends the processes on SIGTERM, where launch would give up and leave them behind."""
 
+        def __enter__(self) -> Any:
+            manager = super().__enter__()
+            # Launch takes signals from a file. Python's own KeyboardInterrupt beside that fell into
+            # the middle of its shutdown, of which the rest was lost: it hung.
+            signal.signal(signal.SIGINT, lambda *_: None)
+            return manager
+
         def handle(self, signum: int, handler: Callable[[int], None] | None) -> Any:
             ends = signum == signal.SIGTERM and handler is not None
             return super().handle(signum, (lambda _: end()) if ends else handler)
@@ -154,7 +161,10 @@ def run(file: Path, values: Mapping[str, str]) -> int:
         AnyLaunchDescriptionSource(str(file)), launch_arguments=list(values.items())
     )
     service.include_launch_description(LaunchDescription([include]))
-    return service.run()
+    try:
+        return service.run()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nobody takes it any more
 
 
 def raw_main(argv: Sequence[str]) -> int:
