@@ -42,7 +42,7 @@ run(Node, [])
 AMID = """
         os.kill(os.getpid(), signal.SIGNAL)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.05)
+        time.sleep(0.005)
         say("done")
 """
 HANGS = """
