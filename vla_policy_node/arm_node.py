@@ -270,7 +270,7 @@ class ArmNode(SettingsNode[ArmSettings]):
         """The robot's time [s]: in lockstep the newest state's stamp, else the ROS clock."""
         if self.settings.lockstep and self._states.stamp is not None:
             return self._states.stamp
-        return self.get_clock().now().nanoseconds * 1e-9
+        return self.ros_time()
 
     def _hold_here(self) -> None:
         """Send at once where the arm was found. The simulator has one answer for each state."""

@@ -115,6 +115,10 @@ class SettingsNode(LifecycleNode, Generic[S]):
         self.warning = text
         self.report_health()
 
+    def ros_time(self) -> float:
+        """The node's ROS clock [s]: simulated time with ``use_sim_time``, else the wall clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
     def every(self, period: float, callback: Callable[[], None]) -> Timer:
         """Call back at a steady-clock period [s] until clean-up."""
         timer = self.create_timer(period, callback, clock=self.steady_clock)

@@ -170,7 +170,7 @@ class RecorderNode(SettingsNode[RecorderSettings]):
         try:
             if name == MARK:
                 self._count(raw)
-            self._bag.write(self._name(name), _type(topic.kind), raw, self._now())
+            self._bag.write(self._name(name), _type(topic.kind), raw, self.ros_time())
         except PolicyError as error:
             self.warn(f"{name}: {error}")
         except OSError as error:
@@ -189,9 +189,6 @@ class RecorderNode(SettingsNode[RecorderSettings]):
     def _name(self, topic: str) -> str:
         """The topic's own name under the namespace, whatever it is remapped to."""
         return f"{self.get_namespace().rstrip('/')}/{topic}"
-
-    def _now(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
 
     def _flush(self) -> None:
         if self._bag is None or self._failure:

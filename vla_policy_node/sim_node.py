@@ -102,7 +102,7 @@ class SimNode(SettingsNode[SimSettings]):
 
     def _begin(self, task: str, seed: int, instructions: str, swap: bool) -> None:
         self.sim.reset(task, seed, instructions=instructions, swap=swap)
-        self._time.restart(0.0 if self.settings.publish_clock else self._wall_clock())
+        self._time.restart(0.0 if self.settings.publish_clock else self.ros_time())
         self._tick, self._done = 0, False
         self._target = self.sim.joint_target()
         self._stamp = self._time(0.0)
@@ -123,10 +123,7 @@ class SimNode(SettingsNode[SimSettings]):
         """Whether the next tick's stamp may come now: without a clock of ours it is the wall's."""
         if self.settings.publish_clock:
             return True
-        return self._time.keep_to(self._wall_clock(), (self._tick + 1) * CONTROL_DT)
-
-    def _wall_clock(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
+        return self._time.keep_to(self.ros_time(), (self._tick + 1) * CONTROL_DT)
 
     def _step(self) -> None:
         self.sim.step(*self._target)

@@ -118,7 +118,7 @@ class Arx5:
 
     def _publish(self, report: Report) -> None:
         age = time.monotonic() - report.time
-        stamp = self._node.get_clock().now().nanoseconds * 1e-9 - age
+        stamp = self._node.ros_time() - age
         message = JointState(name=self._names)
         set_stamp(message.header.stamp, stamp)
         message.header.frame_id = "base_link"
