@@ -29,18 +29,18 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         f" {machine['processor']}, {machine['cores']} cores; rows of commit {commits}. Made by"
         f" `{record['command']}`.",
         "",
-        f"| arm | data | seeds | success [%] | of full's | {_heads()} | seeds' spread"
+        f"| arm | data | success [%] | each seed | of full's | {_heads()}"
         " | labels lean | training | preprocessing |",
-        "|---" * (9 + len(BASELINES)) + "|",
+        "|---" * (8 + len(BASELINES)) + "|",
         *map(_line, rows),
         "",
         "In brackets 95 % intervals: of one seed Wilson's of a rate and Newcombe's of a paired"
         " difference, which do not cover that trainings differ; of several the wider of a bootstrap"
         " over seeds and episodes and Student's of the seeds' means. Runs on all data are held"
-        f" against those on {100 * record['ratio']:g} %. Differences and the seeds' spread"
-        " (standard deviation) in points. Samples are frames with the chunk that followed; the"
-        " ratio counts frames. Labels lean: length of the mean deviation of the commanded positions"
-        " from what the teacher says of the same frames, and the standard error of one seed's.",
+        f" against those on {100 * record['ratio']:g} %. Differences in points, seeds in the order"
+        " above. Samples are frames with the chunk that followed; the ratio counts frames. Labels"
+        " lean: length of the mean deviation of the commanded positions from what the teacher says"
+        " of the same frames, and the standard error of one seed's.",
         "",
         "## By task",
         "",
@@ -59,10 +59,10 @@ def _line(row: dict[str, Any]) -> str:
     rate = f"{100 * row['success']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     against = [_difference(row["against"].get(name)) for name in BASELINES]
     share = "" if row["of_full"] is None else f"{100 * row['of_full']:.0f} %"
-    spread = f"{100 * row['seed_spread']:.1f}" if row["seeds"] > 1 else ""
+    each = ", ".join(f"{100 * success:.1f}" for success in row["each"])
     return (
-        f"| {row['arm']} | {100 * row['ratio']:g} % | {row['seeds']} | {rate}"
-        f" | {share} | {' | '.join(against)} | {spread} | {_lean(row['lean'])}"
+        f"| `{row['arm']}` | {100 * row['ratio']:g} % | {rate} | {each}"
+        f" | {share} | {' | '.join(against)} | {_lean(row['lean'])}"
         f" | {row['train_seconds'] / 60:.1f} min | {row['preprocess_seconds'] / 60:.1f} min |"
     )
 
@@ -90,5 +90,5 @@ def _by_task(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [f"| arm | data | {' | '.join(tasks)} |", "|---" * (2 + len(tasks)) + "|"]
     for row in rows:
         counts = (f"{row['outcomes'][t].count('1')} of {len(row['outcomes'][t])}" for t in tasks)
-        lines.append(f"| {row['arm']} | {100 * row['ratio']:g} % | {' | '.join(counts)} |")
+        lines.append(f"| `{row['arm']}` | {100 * row['ratio']:g} % | {' | '.join(counts)} |")
     return lines

@@ -17,13 +17,16 @@ BASELINES = ("random", "stratified_random")
 
 
 def summarise(rows: Sequence[dict[str, Any]], main: float) -> list[dict[str, Any]]:
-    """Over seeds, by arm and ratio: mean success with its interval, spread of the seeds, times,
-    success as a share of ``full``'s (None where that is not there, or 0), ``outcomes`` by task,
-    ``lean`` of each seed, and
-    ``against``, paired, each other of BASELINES with as many samples (a run on all data is held
-    against those of the ratio ``main``), where there is one."""
+    """Over seeds, by arm and ratio, most data and then most success first.
+
+    Of each: mean success with its interval, ``each`` seed's, times, success as a share of
+    ``full``'s (None where that is not there, or 0), ``outcomes`` by task, ``lean`` of each seed,
+    and ``against``, paired, each other of BASELINES with as many samples (a run on all data is held
+    against those of the ratio ``main``), where there is one.
+    """
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
     cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: seeds.index(row["seed"])):
         cells.setdefault((row["arm"], row["ratio"]), []).append(row)
     base = float(np.mean([won(row) for row in cells.get((FULL, 1.0), [])] or [0.0]))
     result = []
@@ -33,7 +36,6 @@ def summarise(rows: Sequence[dict[str, Any]], main: float) -> list[dict[str, Any
             {
                 "arm": arm,
                 "ratio": ratio,
-                "seeds": len(own),
                 "success": rate.value,
                 "low": rate.low,
                 "high": rate.high,
@@ -47,13 +49,13 @@ def summarise(rows: Sequence[dict[str, Any]], main: float) -> list[dict[str, Any
                     task: "".join(row["outcomes"][task] for row in own)
                     for task in own[0]["outcomes"]
                 },
-                "seed_spread": float(np.std([row["success"] for row in own])),
+                "each": [row["success"] for row in own],
                 "lean": [row["lean"] for row in own if row.get("lean")],
                 "train_seconds": float(np.mean([row["train_seconds"] for row in own])),
                 "preprocess_seconds": float(np.mean([row["preprocess_seconds"] for row in own])),
             }
         )
-    return result
+    return sorted(result, key=lambda row: (-row["ratio"], -row["success"]))
 
 
 def _against(

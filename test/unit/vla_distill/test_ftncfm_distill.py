@@ -518,8 +518,8 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
         few | {"arm": "herding", "outcomes": {"reach": "0101"}, "success": 0.5},
         few | {"arm": "herding", "ratio": 0.1, "outcomes": {"reach": "1111"}, "success": 1.0},
     ]
-    full, random, herding, more = summarise(rows, 0.05)
-    assert (full["success"], full["seeds"], full["of_full"]) == (0.75, 2, 1.0)
+    full, more, random, herding = summarise([rows[3], *rows[:3], rows[4]], 0.05)
+    assert (full["success"], full["each"], full["of_full"]) == (0.75, [1.0, 0.5], 1.0)
     assert full["outcomes"] == {"reach": "11111100"}
     assert random["of_full"] == 1.0 and random["low"] < 0.75 < random["high"]
     assert full["against"]["random"]["value"] == 0.25  # seed 1 alone has random samples
@@ -528,7 +528,7 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert herding["against"]["random"]["value"] == -0.25
     assert more["against"] == {}  # no random tenth
     stratified = few | {"arm": "stratified_random", "outcomes": {"reach": "1001"}, "success": 0.5}
-    other = summarise([*rows, stratified], 0.05)[2]["against"]
+    other = summarise([*rows, stratified], 0.05)[3]["against"]
     assert other["random"]["value"] == -0.25 and other["stratified_random"]["value"] == 0.0
     assert summarise(rows[2:], 0.05)[0]["of_full"] is None  # full has not been trained
     origin = {"command": "vla", "machine": {"processor": "one", "cores": 2}}
@@ -538,8 +538,9 @@ def test_seeds_are_pooled_and_compared_with_full() -> None:
     assert "| 2.0 ± 0.5 mm |" in page(table | origin | {"steps": 10}, summarise(tilted, 0.05))
     text = page(table | origin | {"steps": 10}, summarise(rows, 0.05))
     assert "rows of commit c." in text
-    assert "| herding | 5 % | 1 | 50.0 [15.0, 85.0] | 67 % | -25.0 [" in text
-    assert "| herding | 10 % | 4 of 4 |" in text
-    assert "| random | 5 % | 1 | 75.0" in text and "nan" not in page(
+    assert "| `herding` | 5 % | 50.0 [15.0, 85.0] | 50.0 | 67 % | -25.0 [" in text
+    assert "| `herding` | 10 % | 4 of 4 |" in text
+    assert "| `full` | 100 % | 75.0 [" in text and "] | 100.0, 50.0 | 100 % |" in text
+    assert "| `random` | 5 % | 75.0" in text and "nan" not in page(
         table | origin | {"steps": 10}, summarise(rows[2:], 0.05)
     )
