@@ -1,9 +1,9 @@
 """The table of data distillation: arms, ratios and seeds against each other. Resumes.
 
-Every small set gets S / 5 optimiser steps, the whole of it (``full``) S, and ``full_short`` S / 5
-on all data. All share preset, batch, tasks, and the seeds they are evaluated on. A seed's
-arms share one work folder, so the guide and the scores are made once; each arm's preprocessing time
-counts all that it needs, as if it had been alone.
+Every small set gets S / 5 optimiser steps, or S if its name ends in ``_long``; all data (``full``)
+S, or S / 5 (``full_short``). All share preset, batch, tasks, and the seeds they are evaluated on. A
+seed's arms share one work folder, so the guide and the scores are made once; each arm's
+preprocessing time counts all that it needs, as if it had been alone.
 """
 
 from __future__ import annotations

@@ -17,12 +17,15 @@ from vla_distill.training.config import TrainConfig
 from vla_distill.training.trainer import Trainer
 
 FULL, FULL_SHORT = "full", "full_short"
-EPISODES, SOFT, PIXELS, CHUNKS = "_episodes", "_soft", "_pixels", "_chunks"
+EPISODES, SOFT, LONG = "_episodes", "_soft", "_long"
+PIXELS, CHUNKS = "_pixels", "_chunks"
 """At the end of an arm's name: it chooses whole episodes instead of frames; its samples get the
-teacher's chunks; of synthetic samples only the pixels are moved; only the chunks are."""
+teacher's chunks; it trains as long as ``full``, which tells data and steps apart; of synthetic
+samples only the pixels are moved; only the chunks are."""
 ENDINGS = {
     EPISODES: {"unit": "episodes"},
     SOFT: {},
+    LONG: {},
     PIXELS: {"match": MatchConfig(action_rate=0.0)},
     CHUNKS: {"match": MatchConfig(pixel_rate=0.0)},
 }
@@ -79,7 +82,7 @@ class DataBenchConfig:
         tasks: that are trained and evaluated.
         env: a Gymnasium environment to evaluate in, as in ``vla eval --env``; empty for the suite.
         arms: at the main ratio; ``full``, ``full_short`` and names that end in ``_episodes``,
-            ``_soft``, ``_pixels`` or ``_chunks`` may be among them.
+            ``_soft``, ``_long``, ``_pixels`` or ``_chunks`` may be among them.
         ratio: the main one.
         best: arms that are also run at ``more_ratios``.
         more_ratios: e.g. 1 % and 10 %.
@@ -182,7 +185,8 @@ class DataBenchConfig:
 
     def steps(self, run: Run) -> int:
         """Optimiser steps of a cell."""
-        return self.train.steps if run.arm == FULL else self.train.steps // SHORT
+        whole = run.arm == FULL or parts(run.arm)[1] == LONG
+        return self.train.steps if whole else self.train.steps // SHORT
 
 
 def cost(config: DataBenchConfig, known: Iterable[Mapping[str, Any]] = ()) -> dict[str, float]:

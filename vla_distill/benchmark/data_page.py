@@ -23,11 +23,10 @@ def page(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         "# Teaching with less data",
         "",
         f"`{record['data']}`{_where(record)}, tasks {', '.join(record['tasks'])};"
-        f" {record['episodes']} episodes a"
-        f" task and training, from seed {record['first_seed']} on, all rows on the same; training"
-        f" seeds {seeds}; `full` takes {record['steps']} optimiser steps, all others a fifth;"
-        f" {machine['processor']}, {machine['cores']} cores; rows of commit {commits}. Made by"
-        f" `{record['command']}`.",
+        f" {record['episodes']} episodes a task and training, from seed {record['first_seed']} on,"
+        f" all rows on the same; training seeds {seeds}; `full` and arms that end in `_long` take"
+        f" {record['steps']} optimiser steps, all others a fifth; {machine['processor']},"
+        f" {machine['cores']} cores; rows of commit {commits}. Made by `{record['command']}`.",
         "",
         f"| arm | data | success [%] | each seed | of full's | {_heads()}"
         " | labels lean | training | preprocessing |",

@@ -494,6 +494,7 @@ def test_small_sets_get_a_fifth_of_the_steps_and_the_cost_is_told() -> None:
     assert len(runs) == 3 * (len(ARMS) + 4) == len({run.name for run in runs})
     assert all(BENCH.steps(run) == (1000 if run.arm == FULL else 200) for run in runs)
     assert {run.ratio for run in runs if run.arm in (FULL, FULL_SHORT)} == {1.0}
+    assert BENCH.steps(Run("spread_long", 0.05, 1)) == 1000  # as many as on all data
     told = cost(BENCH)
     assert told["steps"] == 3 * (1000 + 200 * (len(ARMS) + 3) + 150)
     assert told["episodes"] == len(runs) * 100 * 2
